@@ -1,0 +1,20 @@
+import { parseImageId } from '../opennebula/ids';
+import { parseImage } from '../opennebula/image';
+import { expectSameId } from './same-id';
+import type { Verb } from './verb';
+
+/** rm: removes all backups of an image. */
+export const rm: Verb = {
+  name: 'rm',
+  summary: 'Removes all increments of a backup image. What is gone already is fine.',
+  positionals: [{ name: 'IMAGE_ID', describe: 'the id of the backup image' }],
+  input: 'DS_DRIVER_ACTION_DATA with DATASTORE and IMAGE, XML or base64',
+  output: 'nothing',
+  example: '6 --message rm.xml',
+  async run({ argument, message, engine }) {
+    const image = parseImage(message.child('IMAGE'));
+    expectSameId(parseImageId(argument('IMAGE_ID'), 'IMAGE_ID', 'usage'), image.id, 'IMAGE_ID');
+    await engine().remove(image);
+    return [];
+  },
+};

@@ -1,0 +1,36 @@
+import type { Driver } from '../engine/engine';
+import { asDriverError, DriverError } from '../errors';
+import { parseCommandLine } from './argv';
+import { carryOut } from './carry-out';
+import { Report } from './report';
+import type { Verb } from './verb';
+
+/**
+ * The main program of every script, and the only place that touches the process: argv, environment, stdin and signals
+ * in; stdout, stderr and an exit code out.
+ */
+export async function runAction(verb: Verb, driver: Driver): Promise<void> {
+  try {
+    const line = await parseCommandLine(verb, process.argv[1] ?? '', process.argv.slice(2));
+    if ('text' in line) {
+      await new Promise((resolve) => process.stdout.write(`${line.text}\n`, resolve));
+      process.exit(0);
+    }
+    const report = new Report(process, line.verbose);
+    const around = { env: process.env, stdin: () => process.stdin, signal: abortOnSignals(), report };
+    process.exit(await carryOut(verb, driver, line, around));
+  } catch (error) {
+    const known = asDriverError(error);
+    new Report(process, false).fail(known);
+    process.exit(known.exitCode);
+  }
+}
+
+/** What ends an action early, as one signal: a person, oned's own time limit, or backup_cancel. */
+function abortOnSignals(): AbortSignal {
+  const abort = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(name, () => abort.abort(new DriverError('cancelled', `cancelled by ${name}`)));
+  }
+  return abort.signal;
+}

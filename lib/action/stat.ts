@@ -1,0 +1,24 @@
+import { DriverError } from '../errors';
+import { siblingOf } from '../opennebula/backup-url';
+import { parseStoredVm, virtualSizeMb } from '../opennebula/vm';
+import type { Verb } from './verb';
+
+/** stat: the virtual size of a backed-up disk. */
+export const stat: Verb = {
+  name: 'stat',
+  summary: 'Tells the virtual size of the disk behind a backup URL, as it was when it was backed up.',
+  positionals: [{ name: 'REQUEST_ID', describe: "oned's number of the request" }],
+  input: 'DS_DRIVER_ACTION_DATA with DATASTORE and IMAGE/PATH, a backup URL; XML or base64',
+  output: 'the size in MB',
+  example: '0 --message stat.xml',
+  async run({ message, datastore, engine, driver, dryRun }) {
+    const store = engine();
+    const url = driver.parseUrl(message.child('IMAGE').textOf('PATH'));
+    if (url.datastoreId !== datastore().id) {
+      throw new DriverError('message', `the backup URL is of datastore ${url.datastoreId}, not of ${datastore().id}`);
+    }
+    if (url.disk === 'tpm') throw new DriverError('message', 'the state of a TPM is no disk and has no size');
+    const stored = await store.read(store.pointOf(url), siblingOf(url.path, 'vm.xml'));
+    return dryRun ? [] : [String(virtualSizeMb(parseStoredVm(stored), url.disk))];
+  },
+};

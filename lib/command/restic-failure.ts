@@ -1,0 +1,140 @@
+import { DriverError } from '../errors';
+import type { Outcome } from './command';
+import type { ResticAccess } from './restic';
+
+/** restic's exit codes since 0.17 (restic manual, "Exit codes"); older versions end with 1 and are known by their words. */
+const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup: 3 } as const;
+
+/**
+ * Recognises why restic failed, from its exit code (0.17 and later) or its words (before).
+ * Each pattern was observed with restic 0.14 and 0.18. Returns undefined for what is not known.
+ */
+export function explainResticFailure(
+  outcome: Outcome,
+  host: string,
+  access: ResticAccess,
+  purpose: string,
+): DriverError | undefined {
+  const { exitCode } = outcome;
+  const said = words(outcome.stderr);
+  const repository = `repository ${access.repository}`;
+  const cannot = `cannot ${purpose}`;
+  if (exitCode === EXIT.noRepository || /Is there a repository at the following location/.test(said)) {
+    const missing = exitCode === EXIT.noRepository || /file does not exist|no such file/i.test(said);
+    if (missing)
+      return new DriverError('notFound', `${cannot}: there is no ${repository}`, {
+        host,
+        hint: 'The first backup creates it',
+      });
+  }
+  if (exitCode === EXIT.wrongPassword || /wrong password or no key found/.test(said)) {
+    return new DriverError('password', `${cannot}: RESTIC_PASSWORD does not open ${repository}`, {
+      host,
+      hint: `Correct it with: onedatastore update ${access.datastoreId}`,
+    });
+  }
+  if (exitCode === EXIT.locked || /repository is already locked/.test(said)) {
+    return new DriverError('locked', `${cannot}: ${repository} is locked ${lockHolder(said)}`, { host });
+  }
+  if (/no space left on device|disk quota exceeded/i.test(said)) {
+    return new DriverError('noSpace', `${cannot}: a filesystem is full: ${lastWords(said)}`, {
+      host,
+      hint: 'Free some space and try again',
+    });
+  }
+  const refused =
+    /(ssh: .*|.*Permission denied \(.*|.*[Hh]ost key.*(?:failed|known|changed).*|Connection closed by .*|kex_exchange.*)/.exec(
+      said,
+    );
+  if (/unable to start the sftp session/.test(said) || refused !== null) {
+    const reason = refused?.[1]?.replace(/^subprocess ssh: /, '') ?? 'ssh ended without a word';
+    return new DriverError(
+      'unreachable',
+      `${cannot}: the backup server ${access.sftp?.server ?? ''} does not answer by SFTP: ${reason}`,
+      {
+        host,
+        hint: `Try there: sftp ${access.sftp?.user ?? ''}@${access.sftp?.server ?? ''}`,
+      },
+    );
+  }
+  if (/no matching ID found|not found in snapshot|failed to find snapshot/.test(said)) {
+    return new DriverError('notFound', `${cannot}: ${lastWords(said)} in ${repository}`, { host });
+  }
+  if (
+    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|does not exist.*data\//i.test(
+      said,
+    )
+  ) {
+    return new DriverError('damaged', `${cannot}: ${repository} is damaged: ${lastWords(said)}`, {
+      host,
+      hint: 'Run "restic check --read-data" on it, and use an older backup',
+    });
+  }
+  if (exitCode === EXIT.incompleteBackup) {
+    return new DriverError('failed', `${cannot}: a file of the staging folder could not be read: ${firstError(said)}`, {
+      host,
+      hint: 'Let the user of the hypervisor host read it',
+    });
+  }
+  if (/sftp: "Failure"|SSH_FX_FAILURE/.test(said)) {
+    return new DriverError('failed', `${cannot}: the backup server refused to write: ${lastWords(said)}`, {
+      host,
+      hint: 'See whether its filesystem is full or read-only',
+    });
+  }
+  if (/permission denied|SSH_FX_PERMISSION_DENIED/i.test(said)) {
+    return new DriverError('failed', `${cannot}: no permission: ${lastWords(said)}`, {
+      host,
+      hint: `Give it for ${repository}`,
+    });
+  }
+  return undefined;
+}
+
+/** The text of stderr, with restic's JSON messages (0.17 and later) turned into plain lines. */
+function words(stderr: string): string {
+  return stderr
+    .replaceAll('\0', '')
+    .split('\n')
+    .map((line) => {
+      if (!line.startsWith('{')) return line;
+      try {
+        const { message, error } = JSON.parse(line) as {
+          message?: string;
+          error?: { message?: string; Op?: string; Path?: string };
+        };
+        return message ?? error?.message ?? `${error?.Op ?? ''} ${error?.Path ?? ''} failed`;
+      } catch {
+        return line;
+      }
+    })
+    .join('\n');
+}
+
+/** Who holds the lock, in restic's words: `by PID 1 on host by user (UID 0, GID 0), since ...`. */
+function lockHolder(said: string): string {
+  const holder = /already locked (exclusively )?by (PID \d+ on \S+ by [^\n(]+)/.exec(said);
+  const since = /lock was created at ([^\n]+)/.exec(said);
+  if (holder === null) return 'by another process';
+  return `${holder[1] ?? ''}by ${holder[2]?.trim()}${since === null ? '' : `, since ${since[1]}`}`;
+}
+
+function lastWords(said: string): string {
+  const lines = said.split('\n').map((line) => line.replace(/^(Fatal|error): /, '').trim());
+  return (
+    lines
+      .filter((line) => line !== '' && !/^\[|^There were \d+ errors/.test(line))
+      .at(-1)
+      ?.slice(0, 200) ?? ''
+  );
+}
+
+function firstError(said: string): string {
+  return (
+    said
+      .split('\n')
+      .find((line) => /denied|failed|error/i.test(line))
+      ?.replace(/^error: /, '')
+      .trim() ?? 'see the log'
+  );
+}

@@ -1,0 +1,210 @@
+import { DriverError } from '../errors';
+import type { AbsolutePath, DatastoreId, HostName, UserName } from '../opennebula/ids';
+import type { Secret } from '../secret';
+import { type Command, nothing, type Outcome } from './command';
+import { explainResticFailure } from './restic-failure';
+import {
+  type BackupSummary,
+  parseFileList,
+  parseSnapshots,
+  parseSummary,
+  parseVersion,
+  type Snapshot,
+} from './restic-output';
+
+/** How one repository is opened from one host. All limits are absent unless the datastore sets them. */
+export interface ResticAccess {
+  /** A local path, on the backup server itself, or by SFTP. */
+  readonly repository: AbsolutePath;
+  /** Where it is reached by SFTP; undefined on the backup server itself. */
+  readonly sftp: { readonly server: HostName; readonly user: UserName } | undefined;
+  readonly password: Secret;
+  readonly datastoreId: DatastoreId;
+  /** Parallel SFTP requests; restic's own default is 5. */
+  readonly connections: number;
+  /** Both directions, in KiB/s. */
+  readonly bandwidthLimitKib: number | undefined;
+  readonly compression: 'auto' | 'off' | 'max';
+  /** GOMAXPROCS: how many threads may compute at once. */
+  readonly maxThreads: number | undefined;
+  /** Prepended to argv: nice, ionice, systemd-run. */
+  readonly throttle: readonly string[];
+}
+
+/** How the SSH of restic's own connection behaves: it never asks, and notices a dead peer within a minute. */
+const SSH = [
+  'ssh',
+  '-o',
+  'BatchMode=yes',
+  '-o',
+  'ConnectTimeout=20',
+  '-o',
+  'ServerAliveInterval=15',
+  '-o',
+  'ServerAliveCountMax=4',
+];
+
+function restic<T>(
+  access: ResticAccess,
+  args: readonly string[],
+  rest: Omit<Command<T>, 'argv' | 'secrets' | 'env' | 'classify'>,
+): Command<T> {
+  const { sftp, connections, bandwidthLimitKib, maxThreads } = access;
+  const where =
+    sftp === undefined
+      ? ['-r', access.repository]
+      : [
+          ...['-r', `sftp:${sftp.user}@${bracketed(sftp.server)}:${access.repository}`],
+          ...['-o', `sftp.command=${[...SSH, '-l', sftp.user, sftp.server, '-s', 'sftp'].join(' ')}`],
+          ...(connections === 5 ? [] : ['-o', `sftp.connections=${connections}`]),
+        ];
+  const limit =
+    bandwidthLimitKib === undefined
+      ? []
+      : [`--limit-upload=${bandwidthLimitKib}`, `--limit-download=${bandwidthLimitKib}`];
+  const [program = 'restic', ...before] = [...access.throttle, 'restic'];
+  return {
+    argv: [program, ...before, ...where, ...limit, ...args],
+    env: { RESTIC_PROGRESS_FPS: '1', ...(maxThreads === undefined ? {} : { GOMAXPROCS: String(maxThreads) }) },
+    secrets: { RESTIC_PASSWORD: access.password },
+    softSignal: 'INT',
+    classify: (outcome, host) => explainResticFailure(outcome, host, access, rest.purpose),
+    ...rest,
+  };
+}
+
+/** Creates the repository. One that exists already, made by a backup at the same moment, is as good. */
+export function init(access: ResticAccess): Command<undefined> {
+  const command = restic(access, ['init'], { purpose: 'create the repository', parse: nothing, dryRun: undefined });
+  return { ...command, accept: [1], parse: (outcome) => settleInit(outcome, command) };
+}
+
+/** What a backup stores, and how it will be found again. */
+export interface BackupInput {
+  readonly files: readonly AbsolutePath[];
+  readonly tags: readonly string[];
+  /** When the data was taken, as `YYYY-MM-DD hh:mm:ss` in UTC; now, unless said otherwise. */
+  readonly time?: string;
+}
+
+/** Stores files as one snapshot: it exists completely or not at all. Every file is read anew, whatever its times say. */
+export function backup(access: ResticAccess, { files, tags, time }: BackupInput): Command<BackupSummary> {
+  const args = ['backup', '--json', ...compressionOf(access), ...tags.map((tag) => `--tag=${tag}`)];
+  if (time !== undefined) args.push(`--time=${time}`);
+  const command = restic(access, [...args, '--', ...files], {
+    purpose: 'store the backup',
+    parse: ({ stdout }) => parseSummary(stdout),
+    dryRun: { snapshot: 'SNAPSHOT', files: files.length, bytes: 0 },
+  });
+  return { ...command, env: { ...command.env, TZ: 'UTC' } };
+}
+
+/** Lists snapshots: those named, or all. One that is missing is missing in the answer too. */
+export function snapshots(
+  access: ResticAccess,
+  ids: readonly string[],
+  dryRun: readonly Snapshot[],
+): Command<Snapshot[]> {
+  return restic(access, ['snapshots', '--json', '--no-lock', '--', ...ids], {
+    purpose: ids.length === 0 ? 'list the snapshots' : 'look up the snapshots',
+    parse: ({ stdout }) => parseSnapshots(stdout),
+    dryRun: [...dryRun],
+  });
+}
+
+/**
+ * Writes a file of a snapshot to stdout. With a lock, the data cannot be pruned away meanwhile; without one, what is
+ * read is proven by its hash all the same, or the command fails.
+ * `--json`, because restic 0.18 else writes a note about locks to stdout, in front of the data.
+ */
+export function dump(
+  access: ResticAccess,
+  snapshot: string,
+  path: AbsolutePath,
+  lock: 'lock' | 'no-lock',
+): Command<undefined> {
+  return restic(access, ['dump', '--json', ...(lock === 'lock' ? [] : ['--no-lock']), '--', snapshot, path], {
+    purpose: `read ${path.slice(path.lastIndexOf('/') + 1)} of snapshot ${snapshot}`,
+    parse: nothing,
+    dryRun: undefined,
+  });
+}
+
+/** Restores the files whose names match, from wherever in the snapshot they are, below a folder. */
+export function restore(
+  access: ResticAccess,
+  snapshot: string,
+  target: AbsolutePath,
+  names: readonly string[],
+  sparse: boolean,
+): Command<undefined> {
+  const include = names.map((name) => `--include=${name}`);
+  return restic(
+    access,
+    ['restore', '--no-lock', `--target=${target}`, ...(sparse ? ['--sparse'] : []), ...include, '--', snapshot],
+    {
+      purpose: `restore snapshot ${snapshot}`,
+      parse: nothing,
+      dryRun: undefined,
+    },
+  );
+}
+
+/** Lists the paths of all files of a snapshot: for one that was made of a whole folder. */
+export function listFiles(access: ResticAccess, snapshot: string): Command<string[]> {
+  return restic(access, ['ls', '--json', '--no-lock', '--', snapshot], {
+    purpose: `list the files of snapshot ${snapshot}`,
+    parse: ({ stdout }) => parseFileList(stdout),
+    dryRun: [],
+  });
+}
+
+/** Asks for the version, which opens no repository: `[0, 14]`. */
+export function version(access: ResticAccess): Command<readonly [number, number]> {
+  const asked = restic(access, [], { purpose: 'ask for the version of restic', parse: parseVersion, dryRun: [0, 18] });
+  return { ...asked, argv: ['restic', 'version'], secrets: {} };
+}
+
+/** Removes snapshots, not yet their data. */
+export function forget(access: ResticAccess, ids: readonly string[]): Command<undefined> {
+  return restic(access, ['forget', '--', ...ids], {
+    purpose: 'forget the snapshots',
+    parse: nothing,
+    dryRun: undefined,
+  });
+}
+
+/** How much a prune may leave and do; the values are restic's own (`5%`, `10G`, `unlimited`). */
+export interface PruneLimits {
+  readonly maxUnused: string;
+  readonly maxRepack: string | undefined;
+}
+
+/** Removes data that no snapshot needs. */
+export function prune(access: ResticAccess, { maxUnused, maxRepack }: PruneLimits): Command<undefined> {
+  const repack = maxRepack === undefined ? [] : [`--max-repack-size=${maxRepack}`];
+  return restic(access, ['prune', `--max-unused=${maxUnused}`, ...repack], {
+    purpose: 'prune the repository',
+    parse: nothing,
+    dryRun: undefined,
+  });
+}
+
+/** Removes stale locks, as restic knows them: of a dead process of that host, or not refreshed for 30 minutes. */
+export function unlock(access: ResticAccess): Command<undefined> {
+  return restic(access, ['unlock'], { purpose: 'remove stale locks', parse: nothing, dryRun: undefined });
+}
+
+/** restic takes everything up to a colon for the server; an IPv6 address stands in brackets. */
+function bracketed(server: HostName): string {
+  return server.includes(':') && !server.startsWith('[') ? `[${server}]` : server;
+}
+
+function compressionOf({ compression }: ResticAccess): string[] {
+  return compression === 'auto' ? [] : [`--compression=${compression}`];
+}
+
+function settleInit(outcome: Outcome, command: Command<undefined>): undefined {
+  if (outcome.exitCode === 0 || /config file already exists|already initialized/.test(outcome.stderr)) return undefined;
+  throw command.classify?.(outcome, '') ?? new DriverError('failed', 'cannot create the repository');
+}

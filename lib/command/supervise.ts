@@ -1,0 +1,106 @@
+/** How often the one who started a command says that it is still there, in seconds. */
+export const HEARTBEAT_SECONDS = 10;
+/** How long a supervisor waits for a heartbeat before it takes the connection for dead, in seconds. */
+const HEARTBEAT_LIMIT_SECONDS = 60;
+/** How long a program may take to clean up after its soft signal before SIGKILL, in seconds. Cancel has 10 s in all. */
+const GRACE_SECONDS = 3;
+
+/** A program that reads fewer bytes than this between two heartbeats moves nothing: a hung restic still reads a few a second. */
+const IDLE_BYTES = 256;
+
+/** Exit codes of the supervisor itself, outside of those that the supervised programs use. */
+export const SUPERVISOR_EXIT = { stopped: 120, stalled: 121 } as const;
+
+/** The name of the environment variable by which backup_cancel finds every process of a backup. */
+export const MARKER = 'ONE_BACKUP_ACTION';
+
+/** The folders in which programs are looked for, on every host. */
+const SEARCH = 'PATH=/var/tmp/one/datastore/restic:$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH';
+
+/**
+ * Runs one program so that it cannot outlive who asked for it. A constant: nothing is ever inserted into it.
+ * Arguments: seconds without any I/O after which the program counts as stalled (0: never), the signal on which the
+ * program cleans up after itself, then the program and its arguments.
+ * Stdin: lines `NAME=value` for the environment, an empty line, then a line every few seconds for as long as the
+ * program is wanted. At end of file, after silence, and on TERM, the program gets that signal and, if it has not ended
+ * after some seconds, SIGKILL. Should the supervisor itself be killed, the kernel ends the program (prctl(2), PR_SET_PDEATHSIG).
+ * (dash's kill knows no `-SIG --`, hence `-s`; a shell starts background programs with SIGINT ignored, which only those heed that ask for it.)
+ * Only the program itself gets the soft signal: restic needs its ssh, which is in the same process group, to remove its lock.
+ * A stall is read off /proc/PID/io (proc(5)), from what the program reads: files, and the answers of its server.
+ */
+const SCRIPT = `
+stall=$1 soft=$2; shift 2
+ulimit -c 0
+${SEARCH}
+XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
+while IFS= read -r pair && [ -n "$pair" ]; do export "$pair"; done
+exec 3<&0 </dev/null
+die_with_us=
+setpriv --pdeathsig TERM true 2>/dev/null && die_with_us='setpriv --pdeathsig TERM'
+reason=
+setsid $die_with_us "$@" 3<&- &
+child=$!
+stop() {
+  [ -z "$reason" ] || return 0
+  reason=$1
+  kill -s $soft $child 2>/dev/null
+  ( n=0; while [ $n -lt ${GRACE_SECONDS * 5} ] && kill -0 $child 2>/dev/null; do sleep 0.2; n=$((n + 1)); done
+    kill -s KILL -- -$child ) >/dev/null 2>&1 3<&- &
+}
+trap 'stop ${SUPERVISOR_EXIT.stopped}' TERM INT HUP
+trap 'stop ${SUPERVISOR_EXIT.stalled}' USR1
+( idle=0; before=0
+  while timeout ${HEARTBEAT_LIMIT_SECONDS} sh -c 'IFS= read -r beat'; do
+    now=$(sed -n 's/^rchar: //p' /proc/$child/io 2>/dev/null)
+    if [ $((\${now:-0} - before)) -lt ${IDLE_BYTES} ]; then idle=$((idle + ${HEARTBEAT_SECONDS})); else idle=0; fi
+    before=\${now:-0}
+    if [ $stall -gt 0 ] && [ $idle -ge $stall ]; then kill -s USR1 $$; exit; fi
+  done
+  kill -s TERM $$ ) <&3 >/dev/null 2>&1 &
+watcher=$!
+exec 3<&-
+while :; do
+  wait $child; code=$?
+  kill -0 $child 2>/dev/null || break
+done
+kill $watcher 2>/dev/null
+exit \${reason:-$code}
+`;
+
+/** How a program is supervised. */
+export interface Supervision {
+  /** Seconds without any I/O after which it is stopped; 0: never. */
+  readonly stallSeconds: number;
+  /** The signal on which it cleans up after itself: restic removes its lock on SIGINT. */
+  readonly softSignal: 'INT' | 'TERM';
+  /** By what backup_cancel finds it, if it belongs to a backup. */
+  readonly marker: string | undefined;
+}
+
+/** Returns the argv that runs a program under the supervisor. */
+export function supervised(argv: readonly string[], how: Supervision): [string, ...string[]] {
+  const marked = how.marker === undefined ? [] : [`${MARKER}=${how.marker}`];
+  const settings = [String(how.stallSeconds), how.softSignal];
+  return ['env', ...marked, 'sh', '-c', SCRIPT.trim(), 'one-backup-supervisor', ...settings, ...argv];
+}
+
+/** Returns what the supervisor reads first: the environment, secrets among it. Values hold no newline. */
+export function supervisorPreamble(env: Readonly<Record<string, string>>): string {
+  return `${Object.entries(env)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('')}\n`;
+}
+
+const LOOK_FOR = `${SEARCH}
+for name; do command -v "$name" >/dev/null && echo "has $name"; done; exit 0`;
+
+/** Returns the argv that tells, a line each, which of these programs there are: `has restic`. */
+export function lookFor(names: readonly string[]): [string, ...string[]] {
+  return ['sh', '-c', LOOK_FOR, 'one-backup-look', ...names];
+}
+
+/** Reads the answer; anything else, such as the greeting of an account without a shell, names no program. */
+export function parseFound(stdout: string, names: readonly string[]): ReadonlySet<string> {
+  const lines = new Set(stdout.split('\n'));
+  return new Set(names.filter((name) => lines.has(`has ${name}`)));
+}

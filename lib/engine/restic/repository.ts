@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from '../../command/command';
+import * as restic from '../../command/restic';
+import type { Snapshot } from '../../command/restic-output';
+import { asDriverError, DriverError } from '../../errors';
+import type { Host, RunOptions } from '../../host/host';
+import type { Hosts } from '../../host/hosts';
+import { type AbsolutePath, joinPath, parseAbsolutePath, parseHostName } from '../../opennebula/ids';
+
+/** Pauses between two tries while a lock is held, in milliseconds: growing, so that many waiters do not crowd in. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** What waiting for a lock needs. */
+export interface Patience {
+  readonly waitSeconds: number;
+  readonly signal: AbortSignal;
+  readonly log: (text: string) => void;
+  /** For asking the host that holds a lock whether its holder is still alive. */
+  readonly hosts: Hosts;
+}
+
+/** One repository, as one host opens it. */
+export class Repository {
+  readonly host: Host;
+  readonly access: restic.ResticAccess;
+  readonly #patience: Patience;
+  /** How restic reaches the repository from any other host than the backup server. */
+  readonly #elsewhere: restic.ResticAccess;
+
+  constructor(host: Host, access: restic.ResticAccess, elsewhere: restic.ResticAccess, patience: Patience) {
+    this.host = host;
+    this.access = access;
+    this.#elsewhere = elsewhere;
+    this.#patience = patience;
+  }
+
+  get path(): AbsolutePath {
+    return this.access.repository;
+  }
+
+  /** Runs a command that takes no lock, or whose lock the caller handles. */
+  run<T>(command: Command<T>, options?: RunOptions): Promise<T> {
+    return this.host.run(command, options);
+  }
+
+  /**
+   * Runs a command; while the repository is locked, removes the lock if it is stale, else waits and tries again.
+   * Throws `locked`, naming the holder, when that takes longer than the datastore allows.
+   */
+  async runPatiently<T>(command: Command<T>, options?: RunOptions): Promise<T> {
+    const { waitSeconds, signal, log } = this.#patience;
+    const deadline = Date.now() + waitSeconds * 1000;
+    for (
+      let pauseMs = FIRST_PAUSE_MS, first = true;
+      ;
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS), first = false
+    ) {
+      try {
+        return await this.host.run(command, options);
+      } catch (error) {
+        if (!(error instanceof DriverError) || error.kind !== 'locked') throw error;
+        if (!first && Date.now() + pauseMs > deadline) throw this.#stillLocked(error);
+        log(`${error.message} - waiting`);
+        await this.#removeStaleLocks(error);
+        if (!first) await sleep(pauseMs, undefined, { signal });
+      }
+    }
+  }
+
+  /** Looks up snapshots: those named, or all. What is missing is missing in the answer. */
+  snapshots(ids: readonly string[], dryRun: readonly Snapshot[]): Promise<Snapshot[]> {
+    return this.run(restic.snapshots(this.access, ids, dryRun));
+  }
+
+  /** The paths of a snapshot's files: those that were named when it was made, else what it holds. */
+  async filesOf(snapshot: Snapshot): Promise<AbsolutePath[]> {
+    const named = snapshot.paths.some((path) => /\/disk\.[^/]+$/.test(path));
+    const paths = named ? snapshot.paths : await this.run(restic.listFiles(this.access, snapshot.id));
+    return paths.map((path) => parseAbsolutePath(path, `a path of snapshot ${snapshot.id.slice(0, 8)}`, 'damaged'));
+  }
+
+  /**
+   * Creates the repository beside its place and renames it there: two first backups at once cannot spoil each other
+   * (restic 0.14 and 0.18 both answer 0 when two init at once, and leave two keys of which one fits nothing).
+   * `server` gives the files of the backup server.
+   */
+  async create(server: Host): Promise<void> {
+    const suffix = `${process.pid}${Date.now().toString(36)}`;
+    const staged = parseAbsolutePath(`${this.path}.new-${suffix}`, 'the new repository');
+    await server.files.makeFolder(parseAbsolutePath(this.path.slice(0, this.path.lastIndexOf('/')), 'the datastore'));
+    await this.run(restic.init({ ...this.access, repository: staged }));
+    try {
+      await server.files.rename(staged, this.path);
+    } catch (error) {
+      await server.files.remove(staged);
+      const there = await server.files.list(this.path, []).catch(() => []);
+      if (!there.some((entry) => entry.name === 'config')) throw error;
+    }
+  }
+
+  /** Removes stale locks, even if the action was aborted. Best effort: what stays, the next action removes. */
+  async unlock(limitMs: number): Promise<void> {
+    await this.host
+      .run(restic.unlock(this.access), { evenAbortedMs: limitMs })
+      .catch((error) => this.#patience.log(asDriverError(error).message));
+  }
+
+  /** Whether any lock is in the repository, by the files of the backup server. */
+  async hasLocks(server: Host): Promise<boolean> {
+    return (await server.files.list(joinPath(this.path, 'locks'), [])).length > 0;
+  }
+
+  /** restic tells a dead holder only on the holder's own host; so ask there too, if that host can be reached. */
+  async #removeStaleLocks(locked: DriverError): Promise<void> {
+    const { hosts, log } = this.#patience;
+    await this.unlock(60_000);
+    const holder = /by PID \d+ on (\S+) by/.exec(locked.message)?.[1];
+    if (holder === undefined) return;
+    try {
+      const host = await hosts.at(parseHostName(holder, 'the holder of the lock'));
+      if (host !== this.host) await host.run(restic.unlock(this.#elsewhere), { evenAbortedMs: 60_000 });
+    } catch (error) {
+      log(`the holder of the lock was not asked: ${asDriverError(error).message}`);
+    }
+  }
+
+  #stillLocked(error: DriverError): DriverError {
+    return new DriverError('locked', `${error.message}; waited ${this.#patience.waitSeconds} s`, {
+      hint: 'Wait for the holder to finish; once it is dead, run "restic unlock" on its host',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,166 @@
+import { execFile, spawn } from 'node:child_process';
+import { lstat, mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from '../command/command';
+import { lookFor, parseFound, type Supervision, supervised } from '../command/supervise';
+import { DriverError } from '../errors';
+import type { AbsolutePath } from '../opennebula/ids';
+import { execute, type RunningProcess } from './execute';
+import type { FileEntry, Files, Host, RunOptions, Space } from './host';
+
+/** What every host of an action shares. */
+export interface HostSettings {
+  /** The environment of the action itself: PATH, HOME, SSH_AUTH_SOCK. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly supervision: Omit<Supervision, 'softSignal'>;
+  /** Told of each command before it runs, for `--verbose`. */
+  readonly trace: (host: string, argv: readonly string[]) => void;
+}
+
+/** Returns the argv that runs the command under the supervisor. */
+export function supervise(
+  command: Command<unknown>,
+  { stallSeconds, marker }: HostSettings['supervision'],
+): [string, ...string[]] {
+  const limit = command.ignoreStalls ? 0 : stallSeconds;
+  return supervised(command.argv, { stallSeconds: limit, marker, softSignal: command.softSignal ?? 'TERM' });
+}
+
+/** The signal that ends a run: the action's own, or for cleaning up a time limit. */
+export function effectiveSignal(signal: AbortSignal, { evenAbortedMs }: RunOptions): AbortSignal {
+  return evenAbortedMs === undefined ? signal : AbortSignal.timeout(evenAbortedMs);
+}
+
+/** The machine on which the action runs. */
+export class LocalHost implements Host {
+  readonly name = 'the front-end';
+  readonly files: Files = new LocalFiles();
+  readonly #settings: HostSettings;
+
+  constructor(settings: HostSettings) {
+    this.#settings = settings;
+  }
+
+  async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
+    const { env, signal, supervision, trace } = this.#settings;
+    trace(this.name, command.argv);
+    return execute(
+      command,
+      start(supervise(command, supervision), env),
+      this.name,
+      effectiveSignal(signal, options),
+      options,
+    );
+  }
+
+  async programs(names: readonly string[]): Promise<ReadonlySet<string>> {
+    const [program, ...args] = lookFor(names);
+    return new Promise((resolve) => {
+      execFile(program, args, { env: this.#settings.env, timeout: 10_000 }, (_, stdout) =>
+        resolve(parseFound(stdout, names)),
+      );
+    });
+  }
+
+  mention(): void {}
+}
+
+/** Starts it in a session of its own: it must outlive the action by the moment that its supervisor needs to end it. */
+function start([program, ...args]: readonly [string, ...string[]], env: NodeJS.ProcessEnv): RunningProcess {
+  const child = spawn(program, args, { stdio: 'pipe', detached: true, env });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on('error', (cause) =>
+      reject(new DriverError('failed', `cannot start ${program}: ${cause.message}`, { cause })),
+    );
+    child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+  });
+  ended.catch(() => {}); // awaited after the output has been read
+  return {
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    ended,
+    abandon: () => child.kill('SIGKILL'),
+  };
+}
+
+class LocalFiles implements Files {
+  async space(path: AbsolutePath): Promise<Space> {
+    return this.#told(path, async () => {
+      const found = await nearest(path, (candidate) => statfs(candidate));
+      return { totalBytes: found.blocks * found.bsize, freeBytes: found.bavail * found.bsize };
+    });
+  }
+
+  async list(path: AbsolutePath): Promise<FileEntry[]> {
+    return this.#told(path, async () => {
+      const names = await readdir(path);
+      return Promise.all(names.map(async (name) => describe(name, await lstat(join(path, name)))));
+    });
+  }
+
+  async write(path: AbsolutePath, text: string): Promise<void> {
+    await this.#told(path, async () => {
+      await writeFile(`${path}.part`, text, { mode: 0o600 });
+      await rename(`${path}.part`, path);
+    });
+  }
+
+  async makeFolder(path: AbsolutePath): Promise<void> {
+    await this.#told(path, () => mkdir(path, { recursive: true, mode: 0o700 }));
+  }
+
+  async rename(from: AbsolutePath, to: AbsolutePath): Promise<void> {
+    await this.#told(from, () => rename(from, to));
+  }
+
+  async remove(path: AbsolutePath): Promise<void> {
+    await this.#told(path, () => rm(path, { recursive: true, force: true }));
+  }
+
+  async #told<T>(path: AbsolutePath, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (cause) {
+      throw fileError(path, cause as NodeJS.ErrnoException, 'the front-end');
+    }
+  }
+}
+
+function describe(name: string, stats: Awaited<ReturnType<typeof lstat>>): FileEntry {
+  const type = stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : stats.isSymbolicLink() ? 'link' : 'other';
+  return { name, type, sizeBytes: Number(stats.size), modifiedAt: Math.floor(Number(stats.mtimeMs) / 1000) };
+}
+
+/** Asks about the path, or the nearest parent that exists: a folder that is still to be made has a filesystem already. */
+export async function nearest<T>(path: AbsolutePath, ask: (candidate: string) => Promise<T>): Promise<T> {
+  for (let candidate: string = path; ; candidate = candidate.slice(0, candidate.lastIndexOf('/')) || '/') {
+    try {
+      return await ask(candidate);
+    } catch (error) {
+      const missing = ['ENOENT', 'ENOTDIR', 2].includes((error as { code: string | number }).code);
+      if (!missing || candidate === '/') throw error;
+    }
+  }
+}
+
+/** Turns the failure of a file operation, here or by SFTP, into an error that names path and host. */
+export function fileError(path: string, cause: { code?: unknown; message: string }, host: string): DriverError {
+  const details = { host, cause };
+  if (cause.code === 'ENOENT' || cause.code === 2)
+    return new DriverError('notFound', `${path} does not exist`, details);
+  if (cause.code === 'ENOSPC' || cause.code === 'EDQUOT') {
+    return new DriverError('noSpace', `no space left for ${path}`, {
+      ...details,
+      hint: 'Free some space there and try again',
+    });
+  }
+  if (cause.code === 'EACCES' || cause.code === 'EPERM' || cause.code === 3) {
+    return new DriverError('failed', `no permission for ${path}`, {
+      ...details,
+      hint: 'Give it to the user that this host is reached as',
+    });
+  }
+  return new DriverError('failed', `cannot use ${path}: ${cause.message}`, details);
+}

@@ -1,0 +1,119 @@
+import type { Client, ClientChannel } from 'ssh2';
+import type SftpClient from 'ssh2-sftp-client';
+import type { Command } from '../command/command';
+import { quote } from '../command/quote';
+import { lookFor, parseFound } from '../command/supervise';
+import { DriverError } from '../errors';
+import { abortReason, execute, type RunningProcess } from './execute';
+import type { Files, Host, RunOptions } from './host';
+import { effectiveSignal, type HostSettings, supervise } from './local';
+import { SftpFiles } from './sftp-files';
+import type { SshTarget } from './ssh-config';
+import { ssh2Config } from './ssh-connect-config';
+import { startProgram } from './ssh-exec';
+import { hastenFirstAnswers } from './ssh-nudge';
+
+/** How long a host may take to say which programs it has, in milliseconds. */
+const PROBE_LIMIT_MS = 10_000;
+
+/** A machine reached by SSH: one connection, made when first needed, for programs and files together. */
+export class RemoteHost implements Host {
+  readonly name: string;
+  readonly files: Files;
+  readonly #target: SshTarget;
+  readonly #settings: HostSettings;
+  #connection: Promise<SftpClient> | undefined;
+
+  constructor(name: string, target: SshTarget, settings: HostSettings) {
+    this.name = name;
+    this.#target = target;
+    this.#settings = settings;
+    this.files = new SftpFiles(name, () => this.#connect());
+  }
+
+  async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
+    const { signal, supervision, trace } = this.#settings;
+    const sftp = await this.#connect();
+    trace(this.name, command.argv);
+    const channel = await this.#start(sftp, quote(supervise(command, supervision)));
+    return execute(command, this.#running(channel), this.name, effectiveSignal(signal, options), options);
+  }
+
+  /** Asked with stdin closed from the start: an SFTP-only account runs its SFTP server instead, which then ends at once. */
+  async programs(names: readonly string[]): Promise<ReadonlySet<string>> {
+    const channel = await this.#start(await this.#connect(), quote(lookFor(names)));
+    channel.end();
+    const limit = setTimeout(() => channel.destroy(), PROBE_LIMIT_MS);
+    let stdout = '';
+    channel.on('data', (chunk: Buffer) => {
+      stdout = (stdout + chunk.toString('latin1')).slice(-10_000);
+    });
+    channel.stderr.resume();
+    await new Promise<void>((resolve) => channel.once('close', resolve));
+    clearTimeout(limit);
+    return parseFound(stdout, names);
+  }
+
+  mention(): void {}
+
+  /** Closes the connection. What still runs over it ends by itself. */
+  async close(): Promise<void> {
+    const sftp = await this.#connection?.catch(() => undefined);
+    if (sftp !== undefined) sshOf(sftp).end();
+  }
+
+  #connect(): Promise<SftpClient> {
+    this.#connection ??= this.#open();
+    return this.#connection;
+  }
+
+  async #open(): Promise<SftpClient> {
+    const { env, signal } = this.#settings;
+    const { default: Client } = await import('ssh2-sftp-client');
+    const ignore = (): void => {}; // each request tells of its own failure
+    const sftp = new Client(this.name, { error: ignore, end: ignore, close: ignore });
+    const { config, explain } = await ssh2Config(this.#target, env, signal);
+    const abort = (): void => void config.sock.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      hastenFirstAnswers(sshOf(sftp));
+      await sftp.connect({ ...config, agentForward: false }); // programs ask for it one by one, where sshd allows it
+    } catch (error) {
+      throw signal.aborted ? abortReason(signal) : explain(error);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+    return sftp;
+  }
+
+  async #start(sftp: SftpClient, line: string): Promise<ClientChannel> {
+    return startProgram(sshOf(sftp), line).catch((cause) => {
+      throw this.#lost(cause);
+    });
+  }
+
+  #running(channel: ClientChannel): RunningProcess {
+    const ended = new Promise<number>((resolve, reject) => {
+      let code: number | undefined;
+      channel.on('exit', (exitCode: number | null, signal?: string) => {
+        code = exitCode ?? (signal === 'KILL' || signal === 'SIGKILL' ? 137 : 143);
+      });
+      channel.on('close', () => (code === undefined ? reject(this.#lost(undefined)) : resolve(code)));
+    });
+    ended.catch(() => {}); // awaited after the output has been read
+    return { stdin: channel, stdout: channel, stderr: channel.stderr, ended, abandon: () => channel.destroy() };
+  }
+
+  #lost(cause: unknown): DriverError {
+    return new DriverError('unreachable', 'the SSH connection was lost', {
+      host: this.name,
+      hint: 'What ran over it has ended by itself; check the network and sshd there, then try again',
+      cause,
+    });
+  }
+}
+
+/** The SSH connection that ssh2-sftp-client rides on, which its types do not declare. */
+function sshOf(sftp: SftpClient): Client {
+  return (sftp as unknown as { readonly client: Client }).client;
+}

@@ -1,0 +1,59 @@
+import { type Command, nothing } from '../command/command';
+import type { AbsolutePath } from '../opennebula/ids';
+import { joinPath, parseAbsolutePath } from '../opennebula/ids';
+import type { Host } from './host';
+
+/** A folder that does not outlive the action, however that ends. */
+export interface TemporaryFolder {
+  readonly path: AbsolutePath;
+  /** Removes it with all it holds. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Removes the folder once no program names it any more (one that is being stopped may still write into it).
+ * The path comes by environment, so that this very process is not among those.
+ */
+const REMOVE = `
+n=0
+while [ $n -lt 100 ] && printf %s "$FOLDER" | grep -lsF -f - /proc/[0-9]*/cmdline >/dev/null; do sleep 0.1; n=$((n + 1)); done
+rm -rf -- "$FOLDER"`;
+
+/** Makes the folder, says where, and keeps it until stopped. Arguments: the parent, the beginning of the name. */
+const KEEP = `
+mkdir -p -m 700 -- "$1" || exit 1
+FOLDER=$(mktemp -d -- "$1/$2XXXXXXXX") || exit 1
+export FOLDER
+end() { setsid sh -c "$REMOVE" & wait $!; exit 0; }
+trap end TERM INT HUP
+printf '%s\\n' "$FOLDER"
+while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
+
+/**
+ * Makes a private folder on a host and keeps it for the action: a small program there, supervised as every other,
+ * removes it when the action ends, is killed, or loses its connection. Throws `failed` with what mktemp said.
+ */
+export async function makeTemporaryFolder(host: Host, parent: AbsolutePath, prefix: string): Promise<TemporaryFolder> {
+  const keeper: Command<undefined> = {
+    argv: ['sh', '-c', KEEP.trim(), 'one-backup-folder', parent, prefix],
+    env: { REMOVE: REMOVE.trim() },
+    purpose: `make a temporary folder in ${parent}`,
+    parse: nothing,
+    dryRun: undefined,
+    ignoreStalls: true,
+  };
+  const end = new AbortController();
+  let kept: Promise<undefined> | undefined;
+  const path = await new Promise<AbsolutePath>((resolve, reject) => {
+    const onLine = (line: string): void => resolve(parseAbsolutePath(line, 'the temporary folder', 'failed'));
+    kept = host.run(keeper, { until: end.signal, onLine });
+    kept.then(() => resolve(joinPath(parent, `${prefix}DRYRUN`)), reject);
+  });
+  return {
+    path,
+    remove: async () => {
+      end.abort();
+      await kept;
+    },
+  };
+}
