@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { PROGRAMS_VARIABLE } from '../command/supervise';
 import type { Driver, Engine } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
 import { DryHosts, type Hosts, RealHosts } from '../host/hosts';
@@ -62,7 +63,7 @@ function openHosts(
   const datastore = message === undefined ? undefined : findDatastore(message);
   const stallSeconds = datastore === undefined ? 0 : driver.stallSeconds(parseDatastore(datastore, driver.name));
   return new RealHosts({
-    env: { ...env, PATH: `${frontEnd.varDir}/remotes/datastore/${driver.name}:${env.PATH ?? ''}` },
+    env: { ...env, [PROGRAMS_VARIABLE]: `${frontEnd.varDir}/remotes/datastore/${driver.name}` },
     signal,
     supervision: { stallSeconds, marker: verb.marker?.(line.argument) },
     trace: (host, argv) => report.debug(`${host}: ${argv.filter((word) => !word.includes('\n')).join(' ')}`),

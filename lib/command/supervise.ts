@@ -14,8 +14,18 @@ export const SUPERVISOR_EXIT = { stopped: 120, stalled: 121 } as const;
 /** The name of the environment variable by which backup_cancel finds every process of a backup. */
 export const MARKER = 'ONE_BACKUP_ACTION';
 
-/** The folders in which programs are looked for, on every host. */
-const SEARCH = 'PATH=/var/tmp/one/datastore/restic:$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH';
+/** Names, on the front-end, the folder in which OpenNebula keeps its own build of the engine's program. */
+export const PROGRAMS_VARIABLE = 'ONE_BACKUP_PROGRAMS';
+
+/**
+ * Where programs are found: in PATH, and before that restic where OpenNebula keeps its own build (contract, "Backup URLs").
+ * That folder holds the driver's actions too - rm, ls, cp - and must never be in PATH itself.
+ */
+const SEARCH = `PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH
+own=
+for folder in "\${${PROGRAMS_VARIABLE}:-/var/tmp/one/datastore/restic}" /var/tmp/one/datastore/restic; do
+  [ -z "$own" ] && [ -f "$folder/restic" ] && [ -x "$folder/restic" ] && own=$folder/restic
+done`;
 
 /**
  * Runs one program so that it cannot outlive who asked for it. A constant: nothing is ever inserted into it.
@@ -33,6 +43,11 @@ stall=$1 soft=$2; shift 2
 ulimit -c 0
 ${SEARCH}
 XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
+for word; do
+  shift
+  if [ "$word" = restic ] && [ -n "$own" ]; then word=$own own=; fi
+  set -- "$@" "$word"
+done
 while IFS= read -r pair && [ -n "$pair" ]; do export "$pair"; done
 exec 3<&0 </dev/null
 die_with_us=
@@ -92,7 +107,10 @@ export function supervisorPreamble(env: Readonly<Record<string, string>>): strin
 }
 
 const LOOK_FOR = `${SEARCH}
-for name; do command -v "$name" >/dev/null && echo "has $name"; done; exit 0`;
+for name; do
+  if command -v "$name" >/dev/null || { [ "$name" = restic ] && [ -n "$own" ]; }; then echo "has $name"; fi
+done
+exit 0`;
 
 /** Returns the argv that tells, a line each, which of these programs there are: `has restic`. */
 export function lookFor(names: readonly string[]): [string, ...string[]] {

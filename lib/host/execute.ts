@@ -1,5 +1,4 @@
 import type { Readable, Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import type { Command, Outcome } from '../command/command';
 import { HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
@@ -75,27 +74,45 @@ export function abortReason(signal: AbortSignal): DriverError {
 }
 
 async function readOutput(stdout: Readable, options: RunOptions, stop: () => void) {
-  if (options.output !== undefined) {
-    let readerGone: unknown;
-    const gone = (error: unknown): void => {
-      readerGone = error ?? new Error('closed');
-      stop();
-      stdout.resume();
-    };
-    const { onData } = options;
-    if (onData !== undefined) stdout.on('data', (chunk: Buffer) => onData(chunk.length));
-    const finished = new Promise<void>((resolve) => stdout.once('close', resolve));
-    await pipeline(stdout, options.output, { end: false }).catch((error) => {
-      if (options.output?.errored != null || options.output?.destroyed) gone(error);
-      else throw error;
-    });
-    if (readerGone !== undefined && !stdout.closed)
-      await Promise.race([finished, new Promise((r) => setTimeout(r, 100))]);
-    return { text: () => '', readerGone };
-  }
+  if (options.output !== undefined)
+    return { text: () => '', readerGone: await pump(stdout, options.output, options.onData, stop) };
   const text = options.onLine === undefined ? keep(stdout, KEPT_OUTPUT_BYTES) : eachLine(stdout, options.onLine);
   await new Promise<void>((resolve) => stdout.once('close', resolve).once('end', resolve));
   return { text, readerGone: undefined };
+}
+
+/**
+ * Passes a program's output on. When the reader goes away, the program is stopped and what it still writes is thrown
+ * away: its pipe must stay open until it has cleaned up, for it would die of SIGPIPE (restic would leave its lock).
+ * Returns what the reader failed with, if it did.
+ */
+async function pump(
+  stdout: Readable,
+  output: Writable,
+  onData: RunOptions['onData'],
+  stop: () => void,
+): Promise<unknown> {
+  let readerGone: unknown;
+  const gone = (error?: unknown): void => {
+    readerGone ??= error ?? new Error('closed');
+    stop();
+    stdout.resume();
+  };
+  output.once('error', gone).once('close', gone);
+  stdout.on('error', () => {}); // a lost connection is told by `ended`
+  stdout.on('data', (chunk: Buffer) => {
+    if (readerGone !== undefined) return;
+    onData?.(chunk.length);
+    if (output.write(chunk)) return;
+    stdout.pause();
+    output.once('drain', () => stdout.resume());
+  });
+  await new Promise<void>((resolve) => stdout.once('close', resolve).once('end', resolve));
+  output
+    .removeListener('error', gone)
+    .removeListener('close', gone)
+    .on('error', () => {});
+  return readerGone;
 }
 
 function keep(stream: Readable, limitBytes: number): () => string {

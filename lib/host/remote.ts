@@ -76,6 +76,7 @@ export class RemoteHost implements Host {
     const abort = (): void => void config.sock.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {
+      sshOf(sftp).setMaxListeners(0); // each request of ssh2-sftp-client listens while it is under way
       hastenFirstAnswers(sshOf(sftp));
       await sftp.connect({ ...config, agentForward: false }); // programs ask for it one by one, where sshd allows it
     } catch (error) {

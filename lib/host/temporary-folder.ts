@@ -19,12 +19,13 @@ n=0
 while [ $n -lt 100 ] && printf %s "$FOLDER" | grep -lsF -f - /proc/[0-9]*/cmdline >/dev/null; do sleep 0.1; n=$((n + 1)); done
 rm -rf -- "$FOLDER"`;
 
-/** Makes the folder, says where, and keeps it until stopped. Arguments: the parent, the beginning of the name. */
+/** Makes the folder, says where, and keeps it until stopped. Arguments: the parent, the beginning of the name, REMOVE. */
 const KEEP = `
 mkdir -p -m 700 -- "$1" || exit 1
 FOLDER=$(mktemp -d -- "$1/$2XXXXXXXX") || exit 1
 export FOLDER
-end() { setsid sh -c "$REMOVE" & wait $!; exit 0; }
+remove=$3
+end() { setsid sh -c "$remove" one-backup-remove & wait $!; exit 0; }
 trap end TERM INT HUP
 printf '%s\\n' "$FOLDER"
 while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
@@ -35,8 +36,7 @@ while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
  */
 export async function makeTemporaryFolder(host: Host, parent: AbsolutePath, prefix: string): Promise<TemporaryFolder> {
   const keeper: Command<undefined> = {
-    argv: ['sh', '-c', KEEP.trim(), 'one-backup-folder', parent, prefix],
-    env: { REMOVE: REMOVE.trim() },
+    argv: ['sh', '-c', KEEP.trim(), 'one-backup-folder', parent, prefix, REMOVE.trim()],
     purpose: `make a temporary folder in ${parent}`,
     parse: nothing,
     dryRun: undefined,

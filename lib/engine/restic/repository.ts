@@ -10,6 +10,8 @@ import { type AbsolutePath, joinPath, parseAbsolutePath, parseHostName } from '.
 /** Pauses between two tries while a lock is held, in milliseconds: growing, so that many waiters do not crowd in. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+/** How long looking for stale locks may take, in milliseconds. */
+const UNLOCK_LIMIT_MS = 60_000;
 
 /** What waiting for a lock needs. */
 export interface Patience {
@@ -62,7 +64,7 @@ export class Repository {
         if (!(error instanceof DriverError) || error.kind !== 'locked') throw error;
         if (!first && Date.now() + pauseMs > deadline) throw this.#stillLocked(error);
         log(`${error.message} - waiting`);
-        await this.#removeStaleLocks(error);
+        await (first ? this.unlock(UNLOCK_LIMIT_MS) : this.#askHolder(error));
         if (!first) await sleep(pauseMs, undefined, { signal });
       }
     }
@@ -111,15 +113,14 @@ export class Repository {
     return (await server.files.list(joinPath(this.path, 'locks'), [])).length > 0;
   }
 
-  /** restic tells a dead holder only on the holder's own host; so ask there too, if that host can be reached. */
-  async #removeStaleLocks(locked: DriverError): Promise<void> {
+  /** restic tells a dead holder only on the holder's own host: so a lock that stays is judged there, if that can be reached. */
+  async #askHolder(locked: DriverError): Promise<void> {
     const { hosts, log } = this.#patience;
-    await this.unlock(60_000);
     const holder = /by PID \d+ on (\S+) by/.exec(locked.message)?.[1];
     if (holder === undefined) return;
     try {
       const host = await hosts.at(parseHostName(holder, 'the holder of the lock'));
-      if (host !== this.host) await host.run(restic.unlock(this.#elsewhere), { evenAbortedMs: 60_000 });
+      if (host !== this.host) await host.run(restic.unlock(this.#elsewhere), { evenAbortedMs: UNLOCK_LIMIT_MS });
     } catch (error) {
       log(`the holder of the lock was not asked: ${asDriverError(error).message}`);
     }
