@@ -22,7 +22,7 @@ export const downloader: Verb = {
   ],
   input: 'not read: the datastore is asked of oned, unless --message names a file with DATASTORE',
   output: 'command="..." and clean_command="..."; with --stream the disk',
-  example: "--stream 'restic://100//0:4f2c8c81/var/lib/one/datastores/0/7/backup/disk.0.0' > disk.qcow2",
+  example: '--stream URL > disk.qcow2',
   message: async (source) =>
     source.line.flag('stream') || source.line.flag('clean') ? datastoreOf(source) : undefined,
   async run(context) {

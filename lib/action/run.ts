@@ -10,18 +10,19 @@ import type { Verb } from './verb';
  * in; stdout, stderr and an exit code out.
  */
 export async function runAction(verb: Verb, driver: Driver): Promise<void> {
+  const streams = { stdout: process.stdout, stderr: process.stderr };
   try {
     const line = await parseCommandLine(verb, process.argv[1] ?? '', process.argv.slice(2));
     if ('text' in line) {
       await new Promise((resolve) => process.stdout.write(`${line.text}\n`, resolve));
       process.exit(0);
     }
-    const report = new Report(process, line.verbose);
+    const report = new Report(streams, line.verbose);
     const around = { env: process.env, stdin: () => process.stdin, signal: abortOnSignals(), report };
     process.exit(await carryOut(verb, driver, line, around));
   } catch (error) {
     const known = asDriverError(error);
-    new Report(process, false).fail(known);
+    new Report(streams, false).fail(known);
     process.exit(known.exitCode);
   }
 }

@@ -24,7 +24,7 @@ export function parseStatus(
   line: string,
 ): { readonly done: number; readonly bytesDone: number; readonly bytesTotal: number } | undefined {
   const message = parseJson(line);
-  if (message?.['message_type'] !== 'status') return undefined;
+  if (message?.message_type !== 'status') return undefined;
   const number = (name: string): number => (typeof message[name] === 'number' ? message[name] : 0);
   return { done: number('percent_done'), bytesDone: number('bytes_done'), bytesTotal: number('total_bytes') };
 }
@@ -34,8 +34,8 @@ export function parseFileList(stdout: string): string[] {
   return stdout
     .split('\n')
     .map(parseJson)
-    .filter((node) => node?.['struct_type'] === 'node' && node['type'] === 'file')
-    .map((node) => String(node?.['path']));
+    .filter((node) => node?.struct_type === 'node' && node.type === 'file')
+    .map((node) => String(node?.path));
 }
 
 /** Reads what `restic version` prints: `[0, 14]`. Throws `failed`. */
@@ -50,7 +50,7 @@ export function parseSummary(stdout: string): BackupSummary {
   const message = stdout
     .split('\n')
     .map(parseJson)
-    .findLast((one) => one?.['message_type'] === 'summary');
+    .findLast((one) => one?.message_type === 'summary');
   const { snapshot_id: id, total_files_processed: files, total_bytes_processed: bytes } = message ?? {};
   if (typeof id === 'string' && /^[0-9a-f]{8,64}$/.test(id) && typeof files === 'number' && typeof bytes === 'number') {
     return { snapshot: id.slice(0, 8), files, bytes };

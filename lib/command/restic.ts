@@ -1,7 +1,6 @@
-import { DriverError } from '../errors';
 import type { AbsolutePath, DatastoreId, HostName, UserName } from '../opennebula/ids';
 import type { Secret } from '../secret';
-import { type Command, nothing, type Outcome } from './command';
+import { type Command, nothing } from './command';
 import { explainResticFailure } from './restic-failure';
 import {
   type BackupSummary,
@@ -73,10 +72,9 @@ function restic<T>(
   };
 }
 
-/** Creates the repository. One that exists already, made by a backup at the same moment, is as good. */
+/** Creates a repository at a path of its own, where nothing is yet. */
 export function init(access: ResticAccess): Command<undefined> {
-  const command = restic(access, ['init'], { purpose: 'create the repository', parse: nothing, dryRun: undefined });
-  return { ...command, accept: [1], parse: (outcome) => settleInit(outcome, command) };
+  return restic(access, ['init'], { purpose: 'create the repository', parse: nothing, dryRun: undefined });
 }
 
 /** What a backup stores, and how it will be found again. */
@@ -202,9 +200,4 @@ function bracketed(server: HostName): string {
 
 function compressionOf({ compression }: ResticAccess): string[] {
   return compression === 'auto' ? [] : [`--compression=${compression}`];
-}
-
-function settleInit(outcome: Outcome, command: Command<undefined>): undefined {
-  if (outcome.exitCode === 0 || /config file already exists|already initialized/.test(outcome.stderr)) return undefined;
-  throw command.classify?.(outcome, '') ?? new DriverError('failed', 'cannot create the repository');
 }

@@ -38,8 +38,23 @@ export function findMerged(all: readonly Snapshot[], merged: readonly Increment[
   return all.find((one) => one.tags.includes(vmTag(vmId)) && replacedBy(one).sort().join() === wanted);
 }
 
+/**
+ * All snapshots that hold, or once held, these increments: those that they name, what a flatten merged from them, and
+ * what it was merged from. Several can be there at once when a flatten was killed.
+ */
+export function relatedTo(all: readonly Snapshot[], increments: readonly Increment[], vmId: VmId): Snapshot[] {
+  const own = all.filter((one) => one.tags.includes(vmTag(vmId)));
+  const related = new Set(increments.map(({ source }) => source.slice(0, 8)));
+  const isRelated = (one: Snapshot): boolean => [one.id.slice(0, 8), ...replacedBy(one)].some((id) => related.has(id));
+  for (let known = 0; known < related.size; ) {
+    known = related.size;
+    for (const one of own.filter(isRelated)) for (const id of [one.id.slice(0, 8), ...replacedBy(one)]) related.add(id);
+  }
+  return own.filter(isRelated);
+}
+
 /** One backup of a chain with the snapshot that holds it. */
-export interface Link {
+interface Link {
   readonly increment: Increment;
   readonly snapshot: Snapshot;
 }

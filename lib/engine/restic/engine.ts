@@ -1,11 +1,10 @@
 import { Writable } from 'node:stream';
 import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
-import { throttle } from '../../command/throttle';
 import { DriverError } from '../../errors';
-import type { Host, Space } from '../../host/host';
+import type { Space } from '../../host/host';
 import { type BackupUrl, formatBackupUrl, parseDiskFile, TPM_FILE } from '../../opennebula/backup-url';
-import { type AbsolutePath, type DiskId, type JobId, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
+import { type AbsolutePath, type DiskId, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupFormat, BackupImage } from '../../opennebula/image';
 import { type Chain, lastOf } from '../../opennebula/increment';
 import { DRIVER_VERSION } from '../../version';
@@ -20,12 +19,13 @@ import type {
   StoredFile,
 } from '../engine';
 import { backUp } from './backup';
-import { findSnapshot, replacedBy, resolveChain, vmTag } from './chain';
+import { findSnapshot, relatedTo, resolveChain, vmTag } from './chain';
 import { parseResticConfig, type ResticConfig } from './config';
 import { download, shelfOf } from './download';
 import { flatten } from './flatten';
 import { nameOf } from './merge';
-import { type Patience, Repository } from './repository';
+import { Repositories } from './repositories';
+import type { Repository } from './repository';
 import { sweepUploads } from './sweep';
 
 /** The scheme of the URLs. */
@@ -36,33 +36,36 @@ const DRIVER = `restic ${DRIVER_VERSION}`;
 export class ResticEngine implements Engine {
   readonly #context: EngineContext;
   readonly #config: ResticConfig;
+  readonly #repositories: Repositories;
 
   constructor(context: EngineContext) {
     this.#context = context;
     this.#config = parseResticConfig(context.datastore);
+    this.#repositories = new Repositories(context, this.#config);
   }
 
   async space(): Promise<Space> {
-    return (await this.#server()).files.space(this.#context.datastore.basePath);
+    return (await this.#repositories.server()).files.space(this.#context.datastore.basePath);
   }
 
   async backup(source: BackupSource): Promise<StoredBackup> {
     const host = await this.#context.hosts.at(source.host);
-    const access = {
-      ...this.#access(source.vm.id, source.jobId),
-      throttle: throttle(this.#config.throttle, source.folder),
-    };
-    const repository = new Repository(host, access, access, this.#patience());
-    return backUp(source, { repository, server: await this.#server(), context: this.#context, driver: DRIVER });
+    const repository = this.#repositories.on(host, source);
+    return backUp(source, {
+      repository,
+      server: await this.#repositories.server(),
+      context: this.#context,
+      driver: DRIVER,
+    });
   }
 
   async discard(vmId: VmId, jobId: JobId | undefined, source: string): Promise<void> {
-    const repository = this.#local(vmId, jobId);
+    const repository = this.#repositories.local(vmId, jobId);
     await repository.run(restic.forget(repository.access, [source]), { evenAbortedMs: 30_000 });
   }
 
   async files(point: Point): Promise<PointFiles> {
-    const repository = this.#local(point.vmId, point.jobId);
+    const repository = this.#repositories.local(point.vmId, point.jobId);
     const asked = await repository.snapshots(
       point.chain.map(({ source }) => source),
       dryRunSnapshots(point),
@@ -88,7 +91,7 @@ export class ResticEngine implements Engine {
   }
 
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
-    const repository = this.#local(point.vmId, point.jobId);
+    const repository = this.#repositories.local(point.vmId, point.jobId);
     const chunks: Buffer[] = [];
     const output = new Writable({
       write: (chunk: Buffer, _, done) => {
@@ -105,30 +108,21 @@ export class ResticEngine implements Engine {
    * by a try that was killed, still needs the prune; so it runs in any case.
    */
   async remove(image: BackupImage): Promise<void> {
-    const repository = await this.#beside(image, ['restic']);
-    const sources = image.chain.map(({ source }) => source);
-    const dryRun = sources.map((id) => ({ id, time: '', paths: [], tags: [vmTag(image.vmId)] }));
+    const repository = await this.#repositories.beside(image, ['restic']);
+    const dryRun = dryRunSnapshots(image);
     const all = await repository.snapshots([], dryRun).catch((error: unknown) => {
       if (error instanceof DriverError && error.kind === 'notFound') return undefined;
       throw error;
     });
     if (all === undefined) return;
-    const mine = all
-      .filter((one) => one.tags.includes(vmTag(image.vmId)))
-      .filter((one) => [...replacedBy(one), one.id].some((id) => sources.some((source) => id.startsWith(source))));
-    if (mine.length > 0)
-      await repository.runPatiently(
-        restic.forget(
-          repository.access,
-          mine.map(({ id }) => id),
-        ),
-      );
+    const mine = relatedTo(all, image.chain, image.vmId).map(({ id }) => id);
+    if (mine.length > 0) await repository.runPatiently(restic.forget(repository.access, mine));
     await this.#prune(repository);
   }
 
   async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
     if (image.chain.length <= keepLast) return undefined;
-    const repository = await this.#beside(image, ['restic', 'qemu-img']);
+    const repository = await this.#repositories.beside(image, ['restic', 'qemu-img']);
     const prune = (): Promise<void> => this.#prune(repository);
     return flatten(image, keepLast, {
       repository,
@@ -148,7 +142,7 @@ export class ResticEngine implements Engine {
 
   async download(url: BackupUrl, output: Writable): Promise<void> {
     const { vmId, jobId } = this.pointOf(url);
-    const repository = this.#local(vmId, jobId);
+    const repository = this.#repositories.local(vmId, jobId);
     await download(url, output, { repository, config: this.#config, context: this.#context, vmId });
   }
 
@@ -159,39 +153,7 @@ export class ResticEngine implements Engine {
   async #prune(repository: Repository): Promise<void> {
     const { pruneMaxUnused: maxUnused, pruneMaxRepack: maxRepack } = this.#config;
     await repository.runPatiently(restic.prune(repository.access, { maxUnused, maxRepack }));
-    await sweepUploads(repository, await this.#server());
-  }
-
-  #server(): Promise<Host> {
-    return this.#context.hosts.at(this.#config.server, this.#config.user);
-  }
-
-  /** Where heavy work is done: beside the data if the backup server gives a shell with these programs, else here. */
-  async #beside({ vmId, jobId }: BackupImage, programs: readonly string[]): Promise<Repository> {
-    const server = await this.#server();
-    const found = await server.programs(programs);
-    if (!programs.every((program) => found.has(program))) return this.#local(vmId, jobId);
-    const access = this.#access(vmId, jobId);
-    return new Repository(server, { ...access, sftp: undefined }, access, this.#patience());
-  }
-
-  #local(vmId: VmId, jobId: JobId | undefined): Repository {
-    const access = this.#access(vmId, jobId);
-    return new Repository(this.#context.hosts.local, access, access, this.#patience());
-  }
-
-  /** How restic opens the repository from any machine but the backup server. */
-  #access(vmId: VmId, jobId: JobId | undefined): restic.ResticAccess {
-    const { password, server, user, connections, bandwidthLimitKib, compression, maxThreads } = this.#config;
-    const { id: datastoreId, basePath } = this.#context.datastore;
-    const repository = joinPath(basePath, jobId === undefined ? vmId : `job_${jobId}`);
-    const limits = { connections, bandwidthLimitKib, compression, maxThreads, throttle: [] };
-    return { repository, sftp: { server, user }, password, datastoreId, ...limits };
-  }
-
-  #patience(): Patience {
-    const { hosts, signal, log } = this.#context;
-    return { waitSeconds: this.#config.lockWaitSeconds, signal, log, hosts };
+    await sweepUploads(repository, await this.#repositories.server());
   }
 
   #url({ jobId, chain }: Point, path: AbsolutePath, format: BackupFormat): string {
@@ -206,7 +168,7 @@ export class ResticEngine implements Engine {
   }
 }
 
-function dryRunSnapshots({ chain, vmId }: Point): Snapshot[] {
+function dryRunSnapshots({ chain, vmId }: Pick<Point, 'chain' | 'vmId'>): Snapshot[] {
   return chain.map(({ id, source }) => ({
     id: source,
     time: '',

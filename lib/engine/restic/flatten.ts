@@ -1,18 +1,16 @@
-import * as qemuImg from '../../command/qemu-img';
 import * as restic from '../../command/restic';
 import { parseStatus, type Snapshot } from '../../command/restic-output';
-import { sparsify } from '../../command/virt-sparsify';
 import { asDriverError, DriverError } from '../../errors';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
-import { incrementOfDiskFile, parseDiskFile } from '../../opennebula/backup-url';
-import { type AbsolutePath, joinPath, parseIncrementId } from '../../opennebula/ids';
+import { joinPath } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { type Chain, type Increment, lastOf } from '../../opennebula/increment';
-import { formatManifest, MANIFEST_FILE, type Manifest, type ManifestFile } from '../../opennebula/manifest';
+import { MANIFEST_FILE, type Manifest } from '../../opennebula/manifest';
 import type { EngineContext, FlattenedChain } from '../engine';
-import { findMerged, findSnapshot, mergedTags, replacedBy, resolveChain, vmTag } from './chain';
+import { findMerged, mergedTags, relatedTo, resolveChain, vmTag } from './chain';
 import type { ResticConfig } from './config';
-import { byDisk, mergeDisk, nameOf, type RestoredFile, restoreLinks } from './merge';
+import { isBackupFile, layOut } from './lay-out';
+import { nameOf, restoreLinks } from './merge';
 import type { Repository } from './repository';
 
 /** What flattening needs beside the image. */
@@ -66,8 +64,7 @@ async function merge(
   const folder = await makeTemporaryFolder(repository.host, config.temporaryFolder, 'one-backup-flatten-');
   try {
     const restored = await restoreLinks(repository, links, folder.path, ['disk.*', 'vm.xml'], isBackupFile);
-    const newest = restored.filter((file) => file.link === links.length - 1);
-    const backup = await layOut(image, merged, restored, newest, folder.path, means);
+    const backup = await layOut(image, merged, restored, folder.path, means);
     const last = links[links.length - 1] as (typeof links)[number];
     const files = backup.map(({ name }) => joinPath(folder.path, image.vmId, 'backup', name));
     const command = restic.backup(repository.access, {
@@ -96,62 +93,6 @@ async function merge(
   } finally {
     await folder.remove().catch((error) => context.log(asDriverError(error).message));
   }
-}
-
-/**
- * Brings the content of the new snapshot into `<folder>/<VM_ID>/backup`, the path by which the stock downloader
- * recognises the VM: each disk of the newest backup, merged and named as the newest, and the newest vm.xml and TPM state.
- * Exports of rbd are kept side by side, as they are: only Ceph could merge them, and one snapshot holds them as well.
- */
-async function layOut(
-  image: BackupImage,
-  merged: Chain,
-  restored: readonly RestoredFile[],
-  newest: readonly RestoredFile[],
-  folder: AbsolutePath,
-  { repository, context, driver, config }: FlattenMeans,
-): Promise<ManifestFile[]> {
-  const { files } = repository.host;
-  const target = joinPath(folder, image.vmId, 'backup');
-  await files.makeFolder(target);
-  const groups = byDisk(restored);
-  for (const { name } of newest.filter((file) => parseDiskFile(file.name) !== undefined)) {
-    const disk = parseDiskFile(name);
-    const group = groups.get(disk?.diskId ?? -1);
-    if (group === undefined || disk === undefined) continue;
-    if (disk.format === 'rbd') {
-      for (const part of group) await files.rename(part.path, joinPath(target, part.name));
-    } else {
-      const path = await mergeDisk(repository, group);
-      if (config.sparsify) await makeSparse(repository, path, context);
-      const number = incrementOfDiskFile(name) ?? lastOf(merged).id;
-      await files.rename(path, joinPath(target, `disk.${disk.diskId}.${number}`));
-    }
-  }
-  for (const { path, name } of newest.filter((file) => parseDiskFile(file.name) === undefined)) {
-    await files.rename(path, joinPath(target, name));
-  }
-  const dryRun = newest.map(({ name }) => ({ name, type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }));
-  const held = (await files.list(target, dryRun)).map(({ name, sizeBytes }): ManifestFile => {
-    const disk = parseDiskFile(name);
-    return disk === undefined ? { name, sizeBytes } : { name, sizeBytes, diskId: disk.diskId };
-  });
-  const text = formatManifest(manifest(image, merged, held, { driver, datastoreId: context.datastore.id }));
-  await files.write(joinPath(target, MANIFEST_FILE), text);
-  return [
-    ...held,
-    { name: MANIFEST_FILE, sizeBytes: held.every((file) => file.sizeBytes === 0) ? 0 : Buffer.byteLength(text) },
-  ];
-}
-
-/** RESTIC_SPARSIFY, where virt-sparsify is installed, as in the stock driver. A disk that it cannot read stays as it is. */
-async function makeSparse({ host }: Repository, path: AbsolutePath, { log, signal }: EngineContext): Promise<void> {
-  if (!(await host.programs(['virt-sparsify'])).has('virt-sparsify')) return;
-  await host.run(sparsify(path)).catch((error) => {
-    if (signal.aborted) throw error;
-    log(`not made sparse: ${asDriverError(error).message}`);
-  });
-  await host.run(qemuImg.check(path));
 }
 
 /** What an earlier try had stored before it was killed. */
@@ -184,20 +125,10 @@ async function removeReplaced(
   means: FlattenMeans,
 ): Promise<void> {
   const { repository, context } = means;
-  const sources = new Set(merged.map(({ source }) => source));
-  const chained = new Set(image.chain.slice(merged.length).map(({ source }) => source));
-  const replaced = merged.flatMap(({ source }) => findSnapshot(all, source, image.vmId)?.id ?? []);
-  const older = all.filter((one) => sources.has(one.id.slice(0, 8))).flatMap(replacedBy);
-  const leftovers = all
-    .filter(
-      (one) => one.tags.includes(vmTag(image.vmId)) && !one.id.startsWith(keep) && !chained.has(one.id.slice(0, 8)),
-    )
-    .filter(
-      (one) =>
-        older.some((source) => one.id.startsWith(source)) || replacedBy(one).some((source) => sources.has(source)),
-    )
-    .map((one) => one.id);
-  const ids = [...new Set([...replaced, ...leftovers])];
+  const stays = new Set([keep, ...image.chain.slice(merged.length).map(({ source }) => source)]);
+  const ids = relatedTo(all, merged, image.vmId)
+    .map(({ id }) => id)
+    .filter((id) => !stays.has(id.slice(0, 8)));
   try {
     if (ids.length > 0) await repository.runPatiently(restic.forget(repository.access, ids));
     await means.prune();
@@ -207,34 +138,11 @@ async function removeReplaced(
   }
 }
 
-function manifest(
-  image: BackupImage,
-  merged: Chain,
-  files: readonly ManifestFile[],
-  base: Pick<Manifest, 'driver' | 'datastoreId'>,
-): Manifest {
-  return {
-    version: 1,
-    ...base,
-    time: new Date().toISOString(),
-    vmId: image.vmId,
-    ...(image.jobId === undefined ? {} : { jobId: image.jobId }),
-    imageId: image.id,
-    incrementId: lastOf(merged).id,
-    replaces: merged.map(({ source }) => source),
-    files,
-  };
-}
-
-function isBackupFile(name: string): boolean {
-  return name === 'vm.xml' || name.startsWith('disk.');
-}
-
 function dryRunSnapshots(chain: Chain, image: BackupImage): Snapshot[] {
   return chain.map(({ id, source }) => ({
     id: source,
     time: '',
     tags: [vmTag(image.vmId)],
-    paths: [`/DIR/backup/disk.0.${parseIncrementId(String(id), 'id')}`, '/DIR/backup/vm.xml'],
+    paths: [`/DIR/backup/disk.0.${id}`, '/DIR/backup/vm.xml'],
   }));
 }
