@@ -21,6 +21,10 @@ export const ls: Verb = {
     const { disks, tpm } = await engine().files({ vmId, jobId, chain: upTo });
     if (disks.size === 0) throw new DriverError('notFound', `the backup of VM ${vmId} holds no disk`);
     const urls = [...disks].map(([id, { url }]) => [String(id), url]);
-    return [JSON.stringify(Object.fromEntries(tpm === undefined ? urls : [...urls, ['tpm', tpm.url]]))];
+    const json = JSON.stringify(Object.fromEntries(tpm === undefined ? urls : [...urls, ['tpm', tpm.url]]));
+    // oned's locale may be C: what is not ASCII goes as JSON's own escapes
+    return [
+      json.replace(/[^\x20-\x7e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`),
+    ];
   },
 };

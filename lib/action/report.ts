@@ -24,20 +24,17 @@ export class Report {
   constructor(streams: Streams, verbose: boolean) {
     this.#streams = streams;
     this.#verbose = verbose;
-    streams.stderr.on('error', () => {}); // nobody listens any more: the exit code still tells
+    for (const stream of [streams.stdout, streams.stderr]) stream.on('error', () => {}); // nobody listens: the exit code still tells
   }
 
   /** Writes the answer, and tells whether it could be delivered: oned may be gone. */
   async reply(lines: readonly string[]): Promise<boolean> {
     this.#clear();
-    if (lines.length === 0) return true;
     const { stdout } = this.#streams;
-    return new Promise((resolve) => {
-      stdout.once('error', () => resolve(false));
-      stdout.write(lines.map((line) => `${oneAsciiLine(line, Number.MAX_SAFE_INTEGER)}\n`).join(''), (error) =>
-        resolve(error == null),
-      );
-    });
+    // Nothing but printable ASCII: any other byte loses the whole answer. An empty write waits for what was written before.
+    const text = lines.map((line) => `${line.replace(/[^\x20-\x7e]/gu, '?')}\n`).join('');
+    const delivered = await new Promise<boolean>((resolve) => stdout.write(text, (error) => resolve(error == null)));
+    return delivered || lines.length === 0;
   }
 
   /** stdout itself, for an answer that is a stream of data. */

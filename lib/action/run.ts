@@ -11,6 +11,7 @@ import type { Verb } from './verb';
  */
 export async function runAction(verb: Verb, driver: Driver): Promise<void> {
   const streams = { stdout: process.stdout, stderr: process.stderr };
+  process.on('uncaughtException', (error) => exitWith(asDriverError(error), new Report(streams, true)));
   try {
     const line = await parseCommandLine(verb, process.argv[1] ?? '', process.argv.slice(2));
     if ('text' in line) {
@@ -21,10 +22,13 @@ export async function runAction(verb: Verb, driver: Driver): Promise<void> {
     const around = { env: process.env, stdin: () => process.stdin, signal: abortOnSignals(), report };
     process.exit(await carryOut(verb, driver, line, around));
   } catch (error) {
-    const known = asDriverError(error);
-    new Report(streams, false).fail(known);
-    process.exit(known.exitCode);
+    exitWith(asDriverError(error), new Report(streams, false));
   }
+}
+
+function exitWith(error: DriverError, report: Report): never {
+  report.fail(error);
+  process.exit(error.exitCode);
 }
 
 /** What ends an action early, as one signal: a person, oned's own time limit, or backup_cancel. */

@@ -30,18 +30,9 @@ export interface ResticAccess {
   readonly throttle: readonly string[];
 }
 
-/** How the SSH of restic's own connection behaves: it never asks, and notices a dead peer within a minute. */
-const SSH = [
-  'ssh',
-  '-o',
-  'BatchMode=yes',
-  '-o',
-  'ConnectTimeout=20',
-  '-o',
-  'ServerAliveInterval=15',
-  '-o',
-  'ServerAliveCountMax=4',
-];
+/** restic's own SSH never asks, notices a dead peer within a minute, passes no agent on, and leaves no master process behind. */
+const SSH =
+  'ssh -a -x -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o ControlMaster=no -o ControlPath=none';
 
 function restic<T>(
   access: ResticAccess,
@@ -54,7 +45,7 @@ function restic<T>(
       ? ['-r', access.repository]
       : [
           ...['-r', `sftp:${sftp.user}@${bracketed(sftp.server)}:${access.repository}`],
-          ...['-o', `sftp.command=${[...SSH, '-l', sftp.user, sftp.server, '-s', 'sftp'].join(' ')}`],
+          ...['-o', `sftp.command=${SSH} -l ${sftp.user} ${sftp.server} -s sftp`],
           ...(connections === 5 ? [] : ['-o', `sftp.connections=${connections}`]),
         ];
   const limit =

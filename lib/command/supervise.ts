@@ -1,5 +1,7 @@
 /** How often the one who started a command says that it is still there, in seconds. */
 export const HEARTBEAT_SECONDS = 10;
+/** What a heartbeat says: all is well, or that the reader of the output is slow, so that a pause is no stall. */
+export const HEARTBEAT = { well: 'well', slowReader: 'slow' } as const;
 /** How long a supervisor waits for a heartbeat before it takes the connection for dead, in seconds. */
 const HEARTBEAT_LIMIT_SECONDS = 60;
 /** How long a program may take to clean up after its soft signal before SIGKILL, in seconds. Cancel has 10 s in all. */
@@ -65,7 +67,9 @@ stop() {
 trap 'stop ${SUPERVISOR_EXIT.stopped}' TERM INT HUP
 trap 'stop ${SUPERVISOR_EXIT.stalled}' USR1
 ( idle=0; before=0
-  while timeout ${HEARTBEAT_LIMIT_SECONDS} sh -c 'IFS= read -r beat'; do
+  while :; do
+    timeout ${HEARTBEAT_LIMIT_SECONDS} sh -c 'IFS= read -r beat || exit 1; [ "$beat" != ${HEARTBEAT.slowReader} ] || exit 3'
+    case $? in 0) ;; 3) idle=0; continue ;; *) break ;; esac
     now=$(sed -n 's/^rchar: //p' /proc/$child/io 2>/dev/null)
     if [ $((\${now:-0} - before)) -lt ${IDLE_BYTES} ]; then idle=$((idle + ${HEARTBEAT_SECONDS})); else idle=0; fi
     before=\${now:-0}

@@ -29,7 +29,7 @@ export async function examineStaging(host: Host, source: BackupSource): Promise<
     }
   }
   const files = wanted
-    .map((entry) => toManifestFile(entry))
+    .map((entry) => toManifestFile(entry, source))
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   if (!files.some(({ name }) => name === 'vm.xml')) throw missing('vm.xml', source, host);
   for (const diskId of source.diskIds) {
@@ -75,9 +75,11 @@ export function manifestOf(
   };
 }
 
-function toManifestFile({ name, sizeBytes }: FileEntry): ManifestFile {
-  const disk = parseDiskFile(name);
-  return disk === undefined ? { name, sizeBytes } : { name, sizeBytes, diskId: disk.diskId };
+function toManifestFile({ name, sizeBytes }: FileEntry, { vm }: BackupSource): ManifestFile {
+  const diskId = parseDiskFile(name)?.diskId;
+  if (diskId === undefined) return { name, sizeBytes };
+  const virtualSizeMb = vm.diskSizesMb.get(diskId);
+  return { name, sizeBytes, diskId, ...(virtualSizeMb === undefined ? {} : { virtualSizeMb }) };
 }
 
 function expected({ diskIds, vm }: BackupSource): FileEntry[] {

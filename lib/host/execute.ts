@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import type { Command, Outcome } from '../command/command';
-import { HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
+import { HEARTBEAT, HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
 import { DriverError } from '../errors';
 import type { RunOptions } from './host';
 
@@ -36,7 +36,9 @@ export async function execute<T>(
   const secrets = Object.entries(command.secrets ?? {}).map(([name, secret]) => [name, secret.reveal()] as const);
   running.stdin.on('error', () => {}); // a program that ended early has closed it; its exit code tells more
   running.stdin.write(supervisorPreamble({ ...command.env, ...Object.fromEntries(secrets) }));
-  const heartbeat = setInterval(() => running.stdin.write('\n'), HEARTBEAT_SECONDS * 1000);
+  const beat = (): boolean =>
+    running.stdin.write(`${running.stdout.isPaused() ? HEARTBEAT.slowReader : HEARTBEAT.well}\n`);
+  const heartbeat = setInterval(beat, HEARTBEAT_SECONDS * 1000);
   let giveUp: NodeJS.Timeout | undefined;
   const stop = (): void => {
     running.stdin.end();

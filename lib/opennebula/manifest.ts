@@ -9,6 +9,8 @@ export interface ManifestFile {
   readonly sizeBytes: number;
   /** The disk that it holds, if it holds one. */
   readonly diskId?: DiskId;
+  /** The size of that disk as the VM saw it, in MB. */
+  readonly virtualSizeMb?: number;
 }
 
 /**

@@ -23,6 +23,8 @@ export interface VmToBackUp {
   readonly incrementId: IncrementId;
   /** The increment that this one builds on; undefined for a full backup. */
   readonly parentId: IncrementId | undefined;
+  /** The virtual size of each disk in MB, as far as the message tells it. */
+  readonly diskSizesMb: ReadonlyMap<DiskId, number>;
   /** The image of the chain that this backup continues. */
   readonly chainImageId: ImageId | undefined;
 }
@@ -40,8 +42,15 @@ export function parseVmToBackUp(vm: Element): VmToBackUp {
     bridgeHost: parseBridgeHost(vm),
     incrementId: parseIncrementId(String((parentId ?? -1) + 1), 'the id of this increment'),
     parentId,
+    diskSizesMb: diskSizesMb(vm),
     chainImageId: continues && image !== '-1' ? parseImageId(image, 'INCREMENTAL_BACKUP_ID') : undefined,
   };
+}
+
+function diskSizesMb(vm: Element): Map<DiskId, number> {
+  const disks = vm.find('TEMPLATE')?.all('DISK') ?? [];
+  const sized = disks.filter((disk) => /^[0-9]{1,15}$/.test(disk.optionalTextOf('SIZE') ?? ''));
+  return new Map(sized.map((disk) => [parseDiskId(disk.textOf('DISK_ID'), 'a DISK_ID'), Number(disk.textOf('SIZE'))]));
 }
 
 /** The bridge host that oned recorded for the running backup (BACKUP_CONFIG/LAST_BRIDGE), if any. Throws `message`. */
