@@ -31,6 +31,8 @@ export async function parseCommandLine(
   if (words.length === verb.positionals.length && !words.some((word) => word.startsWith('-') && word !== '-')) {
     return toCommandLine(verb, script, words, {});
   }
+  const asksForText = words.some((word) => word === '--help' || word === '--version');
+  if (verb.anyArguments && !asksForText) return toCommandLine(verb, script, [], {});
   const { default: yargs } = await import('yargs');
   let failure: string | undefined;
   const parser = yargs()
@@ -48,7 +50,6 @@ export async function parseCommandLine(
     })
     .option('dry-run', { type: 'boolean', describe: 'Show each command and its host, secrets as ***; do nothing' })
     .option('verbose', { type: 'boolean', describe: 'Tell on stderr what is done' })
-    .example(`$0 ${verb.example}`, 'by hand, with a message saved to a file')
     .epilogue(contractOf(verb))
     .strictOptions()
     .wrap(100)
@@ -126,6 +127,7 @@ function contractOf(verb: Verb): string {
     ...(verb.positionals.length === 0
       ? []
       : ['Arguments, as oned passes them:', ...verb.positionals.map(({ name, describe }) => line(name, describe)), '']),
+    ...(verb.example === '' ? [] : ['Example, by hand:', `  ${verb.name} ${verb.example}`, '']),
     'Contract:',
     line('stdin', verb.input),
     line('stdout', verb.output),

@@ -27,10 +27,11 @@ export const backupCancel: Verb = {
     const { host, folder } = parseHostAndFolder(argument('HOST:DIR'));
     const deployId = parseDeployId(argument('DEPLOY_ID'), 'DEPLOY_ID', 'usage');
     const vm = message.name === 'VM' ? message : message.child('VM');
+    const bridge = parseBridgeHost(vm);
     const isOurs = (one: LocalProcess): boolean => isBackupOf(one, folder, deployId);
     if (dryRun) report.plan(`the front-end: end ${SCRIPTS.join(', ')} of ${deployId} in ${folder}`);
     else await endLocally(isOurs);
-    const remote = await hosts.at(parseBridgeHost(vm) ?? host);
+    const remote = await hosts.at(bridge ?? host);
     const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
     if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);
     return [];

@@ -7,6 +7,7 @@ export function unsupported(name: string): Verb {
     name,
     summary: `Backup datastores have no action ${name}; this script says so.`,
     positionals: [],
+    anyArguments: true,
     input: 'not read',
     output: 'nothing',
     example: '',

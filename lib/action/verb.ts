@@ -56,6 +56,8 @@ export interface Verb {
   readonly summary: string;
   readonly positionals: readonly Positional[];
   readonly option?: VerbOption;
+  /** It reads none of its arguments, whatever they are. */
+  readonly anyArguments?: boolean;
   /** Flags of its own. */
   readonly flags?: readonly { readonly name: string; readonly describe: string }[];
   /** Where the message comes from, if not from stdin; undefined: this call needs none. */

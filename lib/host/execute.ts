@@ -184,7 +184,7 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
 }
 
 function missingProgram(stderr: string): string | undefined {
-  return /(?:exec|execute|execvp|run) .?([\w./-]+?)['’]?:/.exec(stderr)?.[1];
+  return /(?:exec|execute|execvp|run) ['"]?([\w./-]+)['"]?:/.exec(stderr)?.[1];
 }
 
 /** The last line of a program's stderr that says something, without the shell's own words. */

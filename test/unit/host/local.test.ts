@@ -1,0 +1,208 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import type { Command } from '../../../lib/command/command';
+import { DriverError } from '../../../lib/errors';
+import { LocalHost } from '../../../lib/host/local';
+import { Shelf } from '../../../lib/host/shelf';
+import { makeTemporaryFolder } from '../../../lib/host/temporary-folder';
+import { parseAbsolutePath } from '../../../lib/opennebula/ids';
+import { Secret } from '../../../lib/secret';
+import { failure } from '../../helpers/failure';
+
+const folder = mkdtempSync(join(tmpdir(), 'one-backup-unit-'));
+t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+const path = (name: string) => parseAbsolutePath(join(folder, name), 'a path');
+
+function host(signal = new AbortController().signal): LocalHost {
+  return new LocalHost({
+    env: process.env,
+    signal,
+    supervision: { stallSeconds: 0, marker: undefined },
+    trace: () => {},
+  });
+}
+
+function sh(script: string, more: Partial<Command<string>> = {}): Command<string> {
+  return { argv: ['sh', '-c', script], purpose: 'try something', parse: ({ stdout }) => stdout, dryRun: '', ...more };
+}
+
+function running(word: string): boolean {
+  return readdirSync('/proc').some((pid) => {
+    try {
+      return (
+        /^\d+$/.test(pid) &&
+        Number(pid) !== process.pid &&
+        readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').includes(word)
+      );
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function gone(word: string): Promise<boolean> {
+  for (let n = 0; n < 100 && running(word); n++) await sleep(100);
+  return !running(word);
+}
+
+t.test('a command gets its environment, its secrets by stdin, and nothing on stdin', async (t) => {
+  const secret = new Secret(`it's $x "q" \\ \`id\``);
+  t.equal(
+    await host().run(
+      sh('printf "%s|%s" "$PLAIN" "$HIDDEN"; cat', { env: { PLAIN: 'p q' }, secrets: { HIDDEN: secret } }),
+    ),
+    `p q|${secret.reveal()}`,
+  );
+  const listed = await host().run(
+    sh('tr "\\0" " " </proc/$PPID/cmdline; tr "\\0" " " </proc/$$/cmdline', { secrets: { HIDDEN: secret } }),
+  );
+  t.notMatch(listed, secret.reveal(), 'no argv shows it');
+});
+
+t.test('failures: the exit code, the last words without secrets, a missing program, a signal', async (t) => {
+  const fails = (script: string, more: Partial<Command<string>> = {}) =>
+    host()
+      .run(sh(script, more))
+      .then(
+        () => 'done',
+        (error: DriverError) => error,
+      );
+  t.match(await fails('echo first >&2; echo "it said hidden" >&2; exit 7', { secrets: { X: new Secret('hidden') } }), {
+    kind: 'failed',
+    message: /cannot try something: sh ended with exit code 7: it said \*\*\*/,
+  });
+  t.match(await fails('kill -KILL $$'), { kind: 'failed', message: /signal 9/ });
+  t.match(
+    await host()
+      .run({ ...sh(''), argv: ['no-such-program-here'] })
+      .catch((error) => error),
+    { kind: 'notFound', message: /no-such-program-here/ },
+  );
+  t.match(await fails('exit 4', { classify: () => new DriverError('locked', 'ours') }), { kind: 'locked' });
+  t.equal(await host().run(sh('echo x; exit 3', { accept: [3] })), 'x\n');
+});
+
+t.test('an abort ends the program and what it started, and reports its own reason', async (t) => {
+  const abort = new AbortController();
+  const run = host(abort.signal).run(sh('sleep 4711 & wait'));
+  await sleep(300);
+  t.ok(running('4711'));
+  abort.abort(new DriverError('cancelled', 'enough'));
+  await t.rejects(run, failure('cancelled', 'enough'));
+  t.ok(await gone('4711'));
+});
+
+t.test('a program that ignores its soft signal is killed', async (t) => {
+  const abort = new AbortController();
+  const run = host(abort.signal).run(sh('trap "" TERM INT; sleep 4712; sleep 4712'));
+  await sleep(300);
+  abort.abort(new DriverError('cancelled', 'enough'));
+  await t.rejects(run, failure('cancelled', 'enough'));
+  t.ok(await gone('4712'));
+});
+
+t.test('cleaning up runs although the action was aborted', async (t) => {
+  t.equal(await host(AbortSignal.abort()).run(sh('echo cleaned'), { evenAbortedMs: 5_000 }), 'cleaned\n');
+  await t.rejects(host(AbortSignal.abort()).run(sh('echo not')), failure('cancelled'));
+});
+
+t.test('output flows; a reader that goes away ends the program, which may still clean up', async (t) => {
+  const taken: Buffer[] = [];
+  const output = new PassThrough();
+  output.on('data', (chunk) => taken.push(chunk));
+  let counted = 0;
+  await host().run(sh('head -c 3000000 /dev/zero'), {
+    output,
+    onData: (bytes) => {
+      counted += bytes;
+    },
+  });
+  t.equal(counted, 3_000_000);
+  t.equal(Buffer.concat(taken).length, 3_000_000);
+  const closing = new Writable({ write: (_chunk, _encoding, done) => done(new Error('EPIPE')) });
+  const cleaned = path('cleaned');
+  const loop = `trap 'echo bye > ${cleaned}; exit 1' TERM; while :; do printf %65536s x || break; done`;
+  await t.rejects(host().run(sh(loop), { output: closing }), failure('cancelled'));
+  t.ok(existsSync(cleaned), 'it was told by its signal, not by SIGPIPE');
+});
+
+t.test('lines come one by one', async (t) => {
+  const lines: string[] = [];
+  t.equal(
+    await host().run(sh('printf "a\\nb"; sleep 0.2; printf "c\\n\\nd"'), { onLine: (line) => lines.push(line) }),
+    'd',
+  );
+  t.strictSame(lines, ['a', 'bc']);
+});
+
+t.test('programs: those that exist, no others', async (t) => {
+  t.strictSame([...(await host().programs(['sh', 'no-such-program-here']))], ['sh']);
+});
+
+t.test('files: complete or not there, links as links, nearest parent for the space', async (t) => {
+  const { files } = host();
+  await files.makeFolder(path('a/b'));
+  await files.write(path('a/b/f'), 'text');
+  t.equal(statSync(path('a/b/f')).mode & 0o777, 0o600);
+  t.strictSame(readdirSync(path('a/b')), ['f'], 'nothing but the file');
+  symlinkSync('/etc/passwd', path('a/b/link'));
+  const listed = await files.list(path('a/b'), []);
+  t.strictSame(listed.map(({ name, type }) => [name, type]).sort(), [
+    ['f', 'file'],
+    ['link', 'link'],
+  ]);
+  t.ok((await files.space(path('not/yet/there'))).totalBytes > 0);
+  await files.remove(path('a'));
+  await files.remove(path('a'));
+  await t.rejects(files.list(path('a'), []), failure('notFound', /does not exist/));
+  await t.rejects(files.rename(path('x'), path('y')), failure('notFound'));
+});
+
+t.test(
+  'a temporary folder goes when told, when the action is aborted, and waits for who still writes into it',
+  async (t) => {
+    const parent = path('tmp');
+    const kept = await makeTemporaryFolder(host(), parent, 'try-');
+    t.equal(statSync(kept.path).mode & 0o777, 0o700);
+    mkdirSync(join(kept.path, 'deep/er'), { recursive: true });
+    writeFileSync(join(kept.path, 'deep/er/file'), 'x');
+    await kept.remove();
+    t.notOk(existsSync(kept.path));
+    const abort = new AbortController();
+    const aborted = await makeTemporaryFolder(host(abort.signal), parent, 'try-');
+    abort.abort(new DriverError('cancelled', 'enough'));
+    for (let n = 0; n < 50 && existsSync(aborted.path); n++) await sleep(100);
+    t.notOk(existsSync(aborted.path));
+    await t.rejects(makeTemporaryFolder(host(), parseAbsolutePath('/proc/nowhere', 'p'), 'x-'), failure('failed'));
+  },
+);
+
+t.test('the shelf gives what was put on it once, and nothing of anybody else', async (t) => {
+  const shelf = new Shelf(path('tmp'), 'key');
+  t.notOk(await shelf.take(path('tmp/taken')));
+  writeFileSync(path('tmp/one'), 'merged', { mode: 0o600 });
+  await shelf.put(path('tmp/one'));
+  t.notOk(await new Shelf(path('tmp'), 'other key').take(path('tmp/taken')));
+  t.ok(await new Shelf(path('tmp'), 'key').take(path('tmp/taken')));
+  t.equal(readFileSync(path('tmp/taken'), 'utf8'), 'merged');
+  t.notOk(await shelf.take(path('tmp/again')));
+  writeFileSync(path('tmp/open'), 'merged', { mode: 0o644 });
+  await shelf.put(path('tmp/open'));
+  t.notOk(await shelf.take(path('tmp/again')), 'others could have written it');
+  await shelf.clear();
+  t.notOk(readdirSync(path('tmp')).some((name) => name.startsWith('one-backup-shelf')));
+});
