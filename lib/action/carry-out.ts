@@ -42,7 +42,7 @@ export async function carryOut(verb: Verb, driver: Driver, line: CommandLine, ar
     }
     return 0;
   } catch (error) {
-    const known = asDriverError(error);
+    const known = asDriverError(signal.aborted ? signal.reason : error);
     report.fail(known);
     return known.exitCode;
   } finally {
@@ -90,7 +90,7 @@ function contextOf(
   let engine: Engine | undefined;
   const open = (): Engine => {
     engine ??= driver.open({
-      ...{ datastore: datastore(), hosts, signal },
+      ...{ datastore: datastore(), hosts, signal, dryRun: line.dryRun },
       progress: (done, total) => report.progress('progress', done, total),
       log: (text) => report.log(text),
     });

@@ -19,7 +19,7 @@ export async function runAction(verb: Verb, driver: Driver): Promise<void> {
       process.exit(0);
     }
     const report = new Report(streams, line.verbose);
-    const around = { env: process.env, stdin: () => process.stdin, signal: abortOnSignals(), report };
+    const around = { env: process.env, stdin: () => process.stdin, signal: abortOnSignals(verb.name), report };
     process.exit(await carryOut(verb, driver, line, around));
   } catch (error) {
     exitWith(asDriverError(error), new Report(streams, false));
@@ -32,10 +32,10 @@ function exitWith(error: DriverError, report: Report): never {
 }
 
 /** What ends an action early, as one signal: a person, oned's own time limit, or backup_cancel. */
-function abortOnSignals(): AbortSignal {
+function abortOnSignals(verb: string): AbortSignal {
   const abort = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(name, () => abort.abort(new DriverError('cancelled', `cancelled by ${name}`)));
+    process.on(name, () => abort.abort(new DriverError('cancelled', `${verb} was cancelled (${name})`)));
   }
   return abort.signal;
 }

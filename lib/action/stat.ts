@@ -1,5 +1,7 @@
+import type { Engine } from '../engine/engine';
 import { DriverError } from '../errors';
-import { siblingOf } from '../opennebula/backup-url';
+import { type BackupUrl, siblingOf } from '../opennebula/backup-url';
+import { parseJobId } from '../opennebula/ids';
 import { parseStoredVm, virtualSizeMb } from '../opennebula/vm';
 import type { Verb } from './verb';
 
@@ -18,7 +20,22 @@ export const stat: Verb = {
       throw new DriverError('message', `the backup URL is of datastore ${url.datastoreId}, not of ${datastore().id}`);
     }
     if (url.disk === 'tpm') throw new DriverError('message', 'the state of a TPM is no disk and has no size');
-    const stored = await store.read(store.pointOf(url), siblingOf(url.path, 'vm.xml'));
+    const stored = await readVmXml(store, url, message.child('IMAGE').optionalTextOf('BACKUP_JOB_ID'));
     return dryRun ? [] : [String(virtualSizeMb(parseStoredVm(stored), url.disk))];
   },
 };
+
+/** The URL names the job; should it not, and nothing be there, the message may (contract, "What the messages hold"). */
+async function readVmXml(store: Engine, url: BackupUrl, jobInMessage: string | undefined): Promise<Buffer> {
+  const point = store.pointOf(url);
+  const path = siblingOf(url.path, 'vm.xml');
+  try {
+    return await store.read(point, path);
+  } catch (error) {
+    const jobId = parseJobId(jobInMessage ?? '', 'IMAGE/BACKUP_JOB_ID');
+    const elsewhere =
+      error instanceof DriverError && error.kind === 'notFound' && point.jobId === undefined && jobId !== undefined;
+    if (!elsewhere) throw error;
+    return store.read({ ...point, jobId }, path);
+  }
+}

@@ -74,16 +74,18 @@ export interface BackupInput {
   readonly tags: readonly string[];
   /** When the data was taken, as `YYYY-MM-DD hh:mm:ss` in UTC; now, unless said otherwise. */
   readonly time?: string;
+  /** How large the files are, which a dry run takes for what was stored. */
+  readonly bytes?: number;
 }
 
 /** Stores files as one snapshot: it exists completely or not at all. Every file is read anew, whatever its times say. */
-export function backup(access: ResticAccess, { files, tags, time }: BackupInput): Command<BackupSummary> {
+export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: BackupInput): Command<BackupSummary> {
   const args = ['backup', '--json', ...compressionOf(access), ...tags.map((tag) => `--tag=${tag}`)];
   if (time !== undefined) args.push(`--time=${time}`);
   const command = restic(access, [...args, '--', ...files], {
     purpose: 'store the backup',
     parse: ({ stdout }) => parseSummary(stdout),
-    dryRun: { snapshot: 'SNAPSHOT', files: files.length, bytes: 0 },
+    dryRun: { snapshot: 'SNAPSHOT', files: files.length, bytes },
   });
   return { ...command, env: { ...command.env, TZ: 'UTC' } };
 }
@@ -154,25 +156,25 @@ export function version(access: ResticAccess): Command<readonly [number, number]
   return { ...asked, argv: ['restic', 'version'], secrets: {} };
 }
 
-/** Removes snapshots, not yet their data. */
-export function forget(access: ResticAccess, ids: readonly string[]): Command<undefined> {
-  return restic(access, ['forget', '--', ...ids], {
-    purpose: 'forget the snapshots',
-    parse: nothing,
-    dryRun: undefined,
-  });
-}
-
 /** How much a prune may leave and do; the values are restic's own (`5%`, `10G`, `unlimited`). */
 export interface PruneLimits {
   readonly maxUnused: string;
   readonly maxRepack: string | undefined;
 }
 
+/** Removes snapshots, and at once, under the same lock, the data that only they needed; without limits not yet the data. */
+export function forget(access: ResticAccess, ids: readonly string[], limits?: PruneLimits): Command<undefined> {
+  const prune = limits === undefined ? [] : ['--prune', ...pruneOptions(limits)];
+  return restic(access, ['forget', ...prune, '--', ...ids], {
+    purpose: 'forget the snapshots',
+    parse: nothing,
+    dryRun: undefined,
+  });
+}
+
 /** Removes data that no snapshot needs. */
-export function prune(access: ResticAccess, { maxUnused, maxRepack }: PruneLimits): Command<undefined> {
-  const repack = maxRepack === undefined ? [] : [`--max-repack-size=${maxRepack}`];
-  return restic(access, ['prune', `--max-unused=${maxUnused}`, ...repack], {
+export function prune(access: ResticAccess, limits: PruneLimits): Command<undefined> {
+  return restic(access, ['prune', ...pruneOptions(limits)], {
     purpose: 'prune the repository',
     parse: nothing,
     dryRun: undefined,
@@ -191,4 +193,8 @@ function bracketed(server: HostName): string {
 
 function compressionOf({ compression }: ResticAccess): string[] {
   return compression === 'auto' ? [] : [`--compression=${compression}`];
+}
+
+function pruneOptions({ maxUnused, maxRepack }: PruneLimits): string[] {
+  return [`--max-unused=${maxUnused}`, ...(maxRepack === undefined ? [] : [`--max-repack-size=${maxRepack}`])];
 }

@@ -108,6 +108,8 @@ export interface EngineContext {
   readonly datastore: Datastore;
   readonly hosts: Hosts;
   readonly signal: AbortSignal;
+  /** Nothing is done, not even to files of the front-end: `hosts` are those of a dry run. */
+  readonly dryRun?: boolean;
   /** Told how far a transfer is: bytes done and in all. */
   readonly progress: (doneBytes: number, totalBytes: number) => void;
   /** For the log, not for the user. */

@@ -13,6 +13,8 @@ import { ssh2Config } from './ssh-connect-config';
 import { startProgram } from './ssh-exec';
 import { hastenFirstAnswers } from './ssh-nudge';
 
+/** How long connecting may take once the action has been aborted, in milliseconds. */
+const LATE_CONNECT_LIMIT_MS = 5_000;
 /** How long a host may take to say which programs it has, in milliseconds. */
 const PROBE_LIMIT_MS = 10_000;
 
@@ -68,7 +70,9 @@ export class RemoteHost implements Host {
   }
 
   async #open(): Promise<SftpClient> {
-    const { env, signal } = this.#settings;
+    const { env } = this.#settings;
+    // Cleaning up after an abort may need a host that the action had not needed before.
+    const signal = this.#settings.signal.aborted ? AbortSignal.timeout(LATE_CONNECT_LIMIT_MS) : this.#settings.signal;
     const { default: Client } = await import('ssh2-sftp-client');
     const ignore = (): void => {}; // each request tells of its own failure
     const sftp = new Client(this.name, { error: ignore, end: ignore, close: ignore });

@@ -32,7 +32,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const manifest = manifestOf(source, examined.files, { driver: means.driver, datastoreId: context.datastore.id });
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
-  const command = restic.backup(repository.access, { files, tags: [vmTag(source.vm.id)] });
+  const command = restic.backup(repository.access, { files, tags: [vmTag(source.vm.id)], bytes: staged.totalBytes });
   try {
     const summary = await store(command, staged, means);
     if (summary.files !== staged.files.length || summary.bytes !== staged.totalBytes) {

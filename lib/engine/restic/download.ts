@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as archive from '../../command/archive';
 import * as restic from '../../command/restic';
+import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import { Shelf } from '../../host/shelf';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
@@ -11,7 +12,7 @@ import { type BackupUrl, formatBackupUrl, parseDiskFile, TPM_FILE } from '../../
 import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
 import { lastOf } from '../../opennebula/increment';
 import type { EngineContext } from '../engine';
-import { type Links, resolveChain } from './chain';
+import { type Links, resolveChain, vmTag } from './chain';
 import type { ResticConfig } from './config';
 import { byDisk, mergeDisk, nameOf, restoreLinks } from './merge';
 import type { Repository } from './repository';
@@ -38,7 +39,7 @@ export async function download(url: BackupUrl, output: Writable, means: Download
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
     }
   }
-  const links = resolveChain(await means.repository.snapshots([], []), url.chain, means.vmId);
+  const links = resolveChain(await means.repository.snapshots([], dryRunSnapshots(url, means)), url.chain, means.vmId);
   if (whole || (links.length === 1 && url.format === 'raw')) {
     const { snapshot } = links[links.length - 1] as (typeof links)[number];
     const path = (await means.repository.filesOf(snapshot)).find((one) => holds(nameOf(one), url));
@@ -81,6 +82,7 @@ async function streamMerged(url: BackupUrl, links: Links, output: Writable, mean
   const shelf = shelfOf(url, config);
   try {
     const ready = joinPath(folder.path, 'ready');
+    if (context.dryRun) return await prepare(url, links, folder.path, ready, means);
     if (!(await shelf.take(ready))) await prepare(url, links, folder.path, ready, means);
     try {
       await send(ready, output, context);
@@ -132,6 +134,10 @@ async function send(file: AbsolutePath, output: Writable, { progress, signal }: 
   await pipeline(source, output, { end: false, signal }).catch((cause) => {
     throw new DriverError('cancelled', 'the reader of the data went away', { cause });
   });
+}
+
+function dryRunSnapshots({ chain, path }: BackupUrl, { vmId }: DownloadMeans): Snapshot[] {
+  return chain.map(({ source }) => ({ id: source, time: '', tags: [vmTag(vmId)], paths: [path] }));
 }
 
 function holds(name: string, { disk }: BackupUrl): boolean {

@@ -116,20 +116,19 @@ export class ResticEngine implements Engine {
     });
     if (all === undefined) return;
     const mine = relatedTo(all, image.chain, image.vmId).map(({ id }) => id);
-    if (mine.length > 0) await repository.runPatiently(restic.forget(repository.access, mine));
-    await this.#prune(repository);
+    await this.#forget(repository, mine);
   }
 
   async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
     if (image.chain.length <= keepLast) return undefined;
     const repository = await this.#repositories.beside(image, ['restic', 'qemu-img']);
-    const prune = (): Promise<void> => this.#prune(repository);
+    const forget = (ids: readonly string[]): Promise<void> => this.#forget(repository, ids);
     return flatten(image, keepLast, {
       repository,
       config: this.#config,
       context: this.#context,
       driver: DRIVER,
-      prune,
+      forget,
     });
   }
 
@@ -147,12 +146,14 @@ export class ResticEngine implements Engine {
   }
 
   async endDownload(url: BackupUrl): Promise<void> {
-    await shelfOf(url, this.#config).clear();
+    if (!this.#context.dryRun) await shelfOf(url, this.#config).clear();
   }
 
-  async #prune(repository: Repository): Promise<void> {
-    const { pruneMaxUnused: maxUnused, pruneMaxRepack: maxRepack } = this.#config;
-    await repository.runPatiently(restic.prune(repository.access, { maxUnused, maxRepack }));
+  /** Forgets and prunes; prunes even if there is nothing to forget: an earlier try may have been killed between the two. */
+  async #forget(repository: Repository, ids: readonly string[]): Promise<void> {
+    const limits = { maxUnused: this.#config.pruneMaxUnused, maxRepack: this.#config.pruneMaxRepack };
+    const { access } = repository;
+    await repository.runPatiently(ids.length > 0 ? restic.forget(access, ids, limits) : restic.prune(access, limits));
     await sweepUploads(repository, await this.#repositories.server());
   }
 

@@ -20,8 +20,8 @@ export interface FlattenMeans {
   readonly config: ResticConfig;
   readonly context: EngineContext;
   readonly driver: string;
-  /** Removes data that no snapshot needs any more. */
-  readonly prune: () => Promise<void>;
+  /** Removes snapshots, and data that no snapshot needs any more. */
+  readonly forget: (ids: readonly string[]) => Promise<void>;
 }
 
 /**
@@ -124,14 +124,13 @@ async function removeReplaced(
   keep: string,
   means: FlattenMeans,
 ): Promise<void> {
-  const { repository, context } = means;
+  const { context } = means;
   const stays = new Set([keep, ...image.chain.slice(merged.length).map(({ source }) => source)]);
   const ids = relatedTo(all, merged, image.vmId)
     .map(({ id }) => id)
     .filter((id) => !stays.has(id.slice(0, 8)));
   try {
-    if (ids.length > 0) await repository.runPatiently(restic.forget(repository.access, ids));
-    await means.prune();
+    await means.forget(ids);
   } catch (error) {
     if (context.signal.aborted) throw error;
     context.log(`old snapshots stay until the next flatten: ${asDriverError(error).message}`);

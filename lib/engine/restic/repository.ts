@@ -65,7 +65,8 @@ export class Repository {
         if (!first && Date.now() + pauseMs > deadline) throw this.#stillLocked(error);
         log(`${error.message} - waiting`);
         await (first ? this.unlock(UNLOCK_LIMIT_MS) : this.#askHolder(error));
-        if (!first) await sleep(pauseMs, undefined, { signal });
+        if (!first) await sleep(pauseMs, undefined, { signal }).catch(() => {});
+        signal.throwIfAborted();
       }
     }
   }
