@@ -20,17 +20,16 @@ export interface TextRequest {
 }
 
 /**
- * Reads the command line of an action. oned's own calls are plain words, which need no parser; yargs, which takes
- * longer to load than some actions to run, reads all others. Throws `usage`.
+ * Reads the command line of an action. oned's own calls need no parser; yargs, which takes longer to load than some
+ * actions to run, reads all others. Throws `usage`.
  */
 export async function parseCommandLine(
   verb: Verb,
   script: string,
   words: readonly string[],
 ): Promise<CommandLine | TextRequest> {
-  if (words.length === verb.positionals.length && !words.some((word) => word.startsWith('-') && word !== '-')) {
-    return toCommandLine(verb, script, words, {});
-  }
+  const plain = plainCall(verb, words);
+  if (plain !== undefined) return toCommandLine(verb, script, plain.words, plain.options);
   const asksForText = words.some((word) => word === '--help' || word === '--version');
   if (verb.anyArguments && !asksForText) return toCommandLine(verb, script, [], {});
   const { default: yargs } = await import('yargs');
@@ -72,6 +71,15 @@ export async function parseCommandLine(
   if (parsed.help) return { text: await parser.getHelp() };
   if (parsed.version) return { text: `${verb.name} ${DRIVER_VERSION}` };
   return toCommandLine(verb, script, parsed._.map(String), parsed);
+}
+
+/** What oned itself passes: as many plain words as the verb has arguments, after its option and that one's number. */
+function plainCall({ positionals, option }: Verb, words: readonly string[]) {
+  const [first, value = ''] = words;
+  const isOption = option !== undefined && first === `-${option.flag}` && /^-?[0-9]+$/.test(value);
+  const rest = isOption ? words.slice(2) : words;
+  if (rest.length !== positionals.length || rest.some((word) => word.startsWith('-') && word !== '-')) return undefined;
+  return { words: rest, options: isOption ? { [option.flag]: value } : {} };
 }
 
 /** `-i -1`, as oned writes it, is an option with a value, not two options. */

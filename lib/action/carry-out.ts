@@ -66,7 +66,10 @@ function openHosts(
     env: { ...env, [PROGRAMS_VARIABLE]: `${frontEnd.varDir}/remotes/datastore/${driver.name}` },
     signal,
     supervision: { stallSeconds, marker: verb.marker?.(line.argument) },
-    trace: (host, argv) => report.debug(`${host}: ${argv.filter((word) => !word.includes('\n')).join(' ')}`),
+    trace: (host, { argv, purpose, ignoreStalls }) => {
+      if (!ignoreStalls) report.step(purpose);
+      report.debug(`${host}: ${argv.filter((word) => !word.includes('\n')).join(' ')}`);
+    },
   });
 }
 
@@ -91,7 +94,7 @@ function contextOf(
   const open = (): Engine => {
     engine ??= driver.open({
       ...{ datastore: datastore(), hosts, signal, dryRun: line.dryRun },
-      progress: (done, total) => report.progress('progress', done, total),
+      progress: (done, total) => report.transfer(done, total),
       log: (text) => report.log(text),
     });
     return engine;

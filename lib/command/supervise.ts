@@ -44,9 +44,9 @@ const SCRIPT = `
 stall=$1 soft=$2; shift 2
 ulimit -c 0
 ${SEARCH}
-XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
 for word; do
   shift
+  if [ "$word" = systemd-run ]; then XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR; fi
   if [ "$word" = restic ] && [ -n "$own" ]; then word=$own own=; fi
   set -- "$@" "$word"
 done
@@ -98,9 +98,9 @@ export interface Supervision {
 
 /** Returns the argv that runs a program under the supervisor. */
 export function supervised(argv: readonly string[], how: Supervision): [string, ...string[]] {
-  const marked = how.marker === undefined ? [] : [`${MARKER}=${how.marker}`];
   const settings = [String(how.stallSeconds), how.softSignal];
-  return ['env', ...marked, 'sh', '-c', SCRIPT.trim(), 'one-backup-supervisor', ...settings, ...argv];
+  const run: [string, ...string[]] = ['sh', '-c', SCRIPT.trim(), 'one-backup-supervisor', ...settings, ...argv];
+  return how.marker === undefined ? run : ['env', `${MARKER}=${how.marker}`, ...run];
 }
 
 /** Returns what the supervisor reads first: the environment, secrets among it. Values hold no newline. */

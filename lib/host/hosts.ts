@@ -1,6 +1,7 @@
 import type { HostName, UserName } from '../opennebula/ids';
 import { DryHost, type Print } from './dry';
 import type { Host } from './host';
+import { loadSsh2 } from './load-ssh2';
 import { type HostSettings, LocalHost } from './local';
 import { RemoteHost } from './remote';
 import { resolveSsh } from './ssh-config';
@@ -27,6 +28,7 @@ export class RealHosts implements Hosts {
   }
 
   async at(name: HostName, user?: UserName): Promise<Host> {
+    loadSsh2().catch(() => {}); // while ssh is asked, for it takes as long; who needs it meets the failure
     const target = await resolveSsh(name, user, this.#settings.env, this.#settings.signal);
     const key = JSON.stringify([target.user, target.hostname, target.port, target.route]);
     const host = this.#remote.get(key) ?? new RemoteHost(name, target, this.#settings);

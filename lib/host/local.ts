@@ -14,8 +14,8 @@ export interface HostSettings {
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly supervision: Omit<Supervision, 'softSignal'>;
-  /** Told of each command before it runs, for `--verbose`. */
-  readonly trace: (host: string, argv: readonly string[]) => void;
+  /** Told of each command before it runs, for `--verbose` and progress. */
+  readonly trace: (host: string, command: Command<unknown>) => void;
 }
 
 /** Returns the argv that runs the command under the supervisor. */
@@ -44,7 +44,7 @@ export class LocalHost implements Host {
 
   async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
     const { env, signal, supervision, trace } = this.#settings;
-    trace(this.name, command.argv);
+    trace(this.name, command);
     return execute(
       command,
       start(supervise(command, supervision), env),

@@ -36,7 +36,7 @@ export class RemoteHost implements Host {
   async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
     const { signal, supervision, trace } = this.#settings;
     const sftp = await this.#connect();
-    trace(this.name, command.argv);
+    trace(this.name, command);
     const channel = await this.#start(sftp, quote(supervise(command, supervision)));
     return execute(command, this.#running(channel), this.name, effectiveSignal(signal, options), options);
   }

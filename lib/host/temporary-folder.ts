@@ -22,11 +22,11 @@ rm -rf -- "$FOLDER"`;
 /** Makes the folder, says where, and keeps it until stopped. Arguments: the parent, the beginning of the name, REMOVE. */
 const KEEP = `
 mkdir -p -m 700 -- "$1" || exit 1
-FOLDER=$(mktemp -d -- "$1/$2XXXXXXXX") || exit 1
-export FOLDER
 remove=$3
-end() { setsid sh -c "$remove" one-backup-remove & wait $!; exit 0; }
+end() { [ -z "$FOLDER" ] || { setsid sh -c "$remove" one-backup-remove & wait $!; }; exit 0; }
+FOLDER=; export FOLDER
 trap end TERM INT HUP
+FOLDER=$(mktemp -d -- "$1/$2XXXXXXXX") || exit 1
 printf '%s\\n' "$FOLDER"
 while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
 

@@ -176,6 +176,7 @@ function decode(input: Buffer): string {
 function refuseDeclarations(xml: string, what: string): void {
   for (let at = xml.indexOf('<!'); at !== -1; at = xml.indexOf('<!', at)) {
     const section = xml.startsWith('<![CDATA[', at) ? ']]>' : xml.startsWith('<!--', at) ? '-->' : undefined;
+    if ('<![CDATA['.startsWith(xml.slice(at))) throw malformed(`${what} is not well-formed XML: it is cut off`);
     if (section === undefined) throw malformed(`${what} holds a DTD or an entity declaration, which is not accepted`);
     const end = xml.indexOf(section, at + 4);
     if (end === -1) throw malformed(`${what} is cut off inside a CDATA section or a comment`);

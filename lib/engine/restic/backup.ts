@@ -1,5 +1,5 @@
 import * as restic from '../../command/restic';
-import { type BackupSummary, parseStatus } from '../../command/restic-output';
+import { type BackupSummary, parseStatus, parseSummary } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { joinPath } from '../../opennebula/ids';
@@ -33,8 +33,12 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
   const command = restic.backup(repository.access, { files, tags: [vmTag(source.vm.id)], bytes: staged.totalBytes });
+  let stored: BackupSummary | undefined;
+  const onStored = (summary: BackupSummary): void => {
+    stored = summary;
+  };
   try {
-    const summary = await store(command, staged, means);
+    const summary = await store(command, staged, means, onStored);
     if (summary.files !== staged.files.length || summary.bytes !== staged.totalBytes) {
       await forgetAgain(repository, summary.snapshot);
       throw incomplete(summary, staged, source, repository.host);
@@ -42,7 +46,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
     await clearDeadLocks(means);
     return { source: summary.snapshot, sizeMb: Math.ceil(summary.bytes / 2 ** 20), format: staged.format };
   } catch (error) {
-    await cleanUp(asDriverError(error), means);
+    await cleanUp(asDriverError(error), stored, means);
     throw await betterExplained(asDriverError(error), means);
   }
 }
@@ -52,9 +56,11 @@ async function store(
   command: ReturnType<typeof restic.backup>,
   staged: Staged,
   means: BackupMeans,
+  onStored: (summary: BackupSummary) => void,
 ): Promise<BackupSummary> {
   const { repository, server, context } = means;
   const onLine = (line: string): void => {
+    if (line.includes('"message_type":"summary"')) onStored(parseSummary(line));
     const status = parseStatus(line);
     if (status !== undefined) context.progress(Math.min(status.bytesDone, staged.totalBytes), staged.totalBytes);
   };
@@ -79,10 +85,12 @@ async function forgetAgain(repository: Repository, snapshot: string): Promise<vo
   await repository.runPatiently(restic.forget(repository.access, [snapshot]));
 }
 
-/** Locks of programs that were killed do not stop a backup, and would stay until one stops a prune. */
+/** Locks of programs that were killed do not stop a backup, and would stay until one stops a prune; where they are, there are half uploads. */
 async function clearDeadLocks({ repository, server, context }: BackupMeans): Promise<void> {
   try {
-    if (await repository.hasLocks(server)) await repository.unlock(30_000);
+    if (!(await repository.hasLocks(server))) return;
+    await repository.unlock(30_000);
+    await sweepUploads(repository, server);
   } catch (error) {
     context.log(`the repository was not searched for old locks: ${asDriverError(error).message}`);
   }
@@ -91,11 +99,17 @@ async function clearDeadLocks({ repository, server, context }: BackupMeans): Pro
 /**
  * After a failure nobody else removes what restic left if it had to be killed: its lock, half an upload and, when the
  * backup was cancelled, the data that no snapshot needs. Data of a backup that failed stays: the next one reuses it.
+ * restic may have finished before the signal reached it: then its snapshot goes, too.
  */
-async function cleanUp(failure: DriverError, { repository, server, context }: BackupMeans): Promise<void> {
+async function cleanUp(
+  failure: DriverError,
+  stored: BackupSummary | undefined,
+  { repository, server, context }: BackupMeans,
+): Promise<void> {
   if (!['cancelled', 'failed', 'stalled', 'noSpace', 'damaged'].includes(failure.kind)) return;
   const deadline = Date.now() + CLEAN_UP_LIMIT_MS;
   try {
+    if (failure.kind === 'cancelled' && stored !== undefined) await repository.takeBack(server, stored.snapshot);
     if (await repository.hasLocks(server)) await repository.unlock(CLEAN_UP_LIMIT_MS);
     await sweepUploads(repository, server);
     const left = deadline - Date.now();

@@ -92,11 +92,12 @@ export class Repository {
     const suffix = `${process.pid}${Date.now().toString(36)}`;
     const staged = parseAbsolutePath(`${this.path}.new-${suffix}`, 'the new repository');
     await server.files.makeFolder(parseAbsolutePath(this.path.slice(0, this.path.lastIndexOf('/')), 'the datastore'));
-    await this.run(restic.init({ ...this.access, repository: staged }));
     try {
+      await this.run(restic.init({ ...this.access, repository: staged }));
       await server.files.rename(staged, this.path);
     } catch (error) {
       await server.files.remove(staged);
+      this.#patience.signal.throwIfAborted();
       const there = await server.files.list(this.path, []).catch(() => []);
       if (!there.some((entry) => entry.name === 'config')) throw error;
     }
@@ -107,6 +108,17 @@ export class Repository {
     await this.host
       .run(restic.unlock(this.access), { evenAbortedMs: limitMs })
       .catch((error) => this.#patience.log(asDriverError(error).message));
+  }
+
+  /**
+   * Removes a snapshot of which nobody was told: the file that forget would remove, but without waiting for a lock.
+   * `server` gives the files of the backup server.
+   */
+  async takeBack(server: Host, snapshot: string): Promise<void> {
+    const folder = joinPath(this.path, 'snapshots');
+    const names = (await server.files.list(folder, [])).map(({ name }) => name);
+    for (const name of names.filter((one) => one.startsWith(snapshot)))
+      await server.files.remove(joinPath(folder, name));
   }
 
   /** Whether any lock is in the repository, by the files of the backup server. */

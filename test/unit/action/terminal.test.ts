@@ -1,11 +1,13 @@
 import { PassThrough, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { parseCommandLine } from '../../../lib/action/argv';
 import { backup } from '../../../lib/action/backup';
 import { backupMarker, parseHostAndFolder } from '../../../lib/action/host-and-folder';
 import { ls } from '../../../lib/action/ls';
 import { monitor } from '../../../lib/action/monitor';
-import { progressLine, Report } from '../../../lib/action/report';
+import { progressLine } from '../../../lib/action/progress';
+import { Report } from '../../../lib/action/report';
 import { DriverError, ERROR_KINDS, oneAsciiLine } from '../../../lib/errors';
 import { failure } from '../../helpers/failure';
 
@@ -98,23 +100,37 @@ t.test('an answer is ASCII; whether it arrived is known', async (t) => {
   t.notOk(await new Report({ stdout: broken, stderr: io.stderr }, false).reply(['x']));
 });
 
-t.test('progress: only on a terminal, never wider than it', async (t) => {
-  const silent = streams();
-  const shown = streams(true);
-  const clock = Date.now;
-  t.teardown(() => {
-    Date.now = clock;
-  });
-  const reports = [new Report(silent, false), new Report(shown, false)];
-  Date.now = () => clock() + 5_000;
-  for (const report of reports) report.progress('a backup with a long name of its own', 512 * 2 ** 20, 2 ** 30);
-  t.equal(silent.err(), '');
-  const drawn = shown.err();
-  t.match(drawn, '50 %');
-  t.ok(drawn.replace('\r\u001b[K', '').length < 60);
-  t.equal(progressLine('x', 2 ** 30, 2 ** 31, 10), 'x: 50 %, 1.0 GiB of 2.0 GiB, 102 MiB/s, 0:10 left');
-  t.equal(progressLine('x', 5, 0, 0), 'x: 5 B, 0 B/s');
-});
+t.test(
+  'progress: only on a terminal, after a second, never wider than it, gone before anything else is written',
+  async (t) => {
+    const silent = streams();
+    const shown = streams(true);
+    const clock = Date.now;
+    t.teardown(() => {
+      Date.now = clock;
+    });
+    const reports = [new Report(silent, false), new Report(shown, false)];
+    for (const report of reports) report.step('store a backup with a long name of its own');
+    for (const report of reports) report.transfer(512 * 2 ** 20, 2 ** 30);
+    await sleep(300);
+    t.equal(shown.err(), '', 'nothing in the first second');
+    Date.now = () => clock() + 5_000;
+    await sleep(300);
+    for (const report of reports) report.log('something');
+    t.equal(silent.err(), 'INFO: something\n');
+    const drawn = shown.err();
+    t.match(drawn, '50 %');
+    t.ok(drawn.endsWith('\r\u001b[KINFO: something\n'));
+    t.ok(drawn.split('\r\u001b[K').every((one) => one.length < 60));
+    await Promise.all(reports.map((report) => report.reply([])));
+    shown.err();
+    await sleep(300);
+    t.equal(shown.err(), '', 'and it stays gone');
+    t.equal(progressLine('x', 2 ** 30, 2 ** 31, 10), 'x: 50 %, 1.0 GiB of 2.0 GiB, 102 MiB/s, 0:10 left');
+    t.equal(progressLine('x', 5, 0, 0), 'x: 5 B, 0 B/s');
+    t.equal(progressLine('prune', 0, 0, 65), 'prune, 1:05');
+  },
+);
 
 t.test('every kind of error has a code; long and odd texts become one line', async (t) => {
   t.equal(new DriverError('password', 'x').exitCode, 7);

@@ -1,0 +1,87 @@
+/** Where progress is drawn: only if it is a terminal. */
+export type Terminal = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** Nothing is drawn in the first second, and then no more often than this. */
+const QUIET_FIRST_MS = 1_000;
+const REDRAW_MS = 200;
+
+/** One line on a terminal that says what an action is doing and how far it is. */
+export class Progress {
+  readonly #terminal: Terminal;
+  readonly #quietUntil = Date.now() + QUIET_FIRST_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #step = '';
+  #since = 0;
+  #doneBytes = 0;
+  #totalBytes = 0;
+  #drawn = false;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  /** A new step begins: what is said of bytes from now on belongs to it. */
+  step(purpose: string): void {
+    if (!this.#terminal.isTTY) return;
+    this.#step = purpose;
+    this.#since = Date.now();
+    this.#doneBytes = 0;
+    this.#totalBytes = 0;
+    this.#timer ??= setInterval(() => this.#draw(), REDRAW_MS).unref();
+  }
+
+  /** How far the step is; `totalBytes` 0: not known. */
+  transfer(doneBytes: number, totalBytes: number): void {
+    this.#doneBytes = doneBytes;
+    this.#totalBytes = totalBytes;
+  }
+
+  /** Removes the line, so that something else can be written. */
+  clear(): void {
+    if (this.#drawn) this.#terminal.write('\r\x1b[K');
+    this.#drawn = false;
+  }
+
+  /** Draws no more. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.clear();
+  }
+
+  #draw(): void {
+    if (Date.now() < this.#quietUntil) return;
+    const seconds = (Date.now() - this.#since) / 1000;
+    const line = progressLine(this.#step, this.#doneBytes, this.#totalBytes, seconds);
+    this.#drawn = true;
+    this.#terminal.write(`\r\x1b[K${line.slice(0, (this.#terminal.columns ?? 80) - 1)}`);
+  }
+}
+
+/** Returns `store the backup: 42 %, 1.2 GiB of 2.9 GiB, 118 MiB/s, 0:14 left`; what is not known is left out. */
+export function progressLine(what: string, doneBytes: number, totalBytes: number, seconds: number): string {
+  if (doneBytes <= 0 && totalBytes <= 0) return `${what}, ${clock(seconds)}`;
+  const rate = seconds > 0 ? doneBytes / seconds : 0;
+  const speed = `${size(rate)}/s`;
+  if (totalBytes <= 0) return `${what}: ${size(doneBytes)}, ${speed}`;
+  const percent = Math.min(100, Math.floor((doneBytes / totalBytes) * 100));
+  const left = rate > 0 ? `, ${clock((totalBytes - doneBytes) / rate)} left` : '';
+  return `${what}: ${percent} %, ${size(doneBytes)} of ${size(totalBytes)}, ${speed}${left}`;
+}
+
+function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+function clock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const pad = (part: number): string => String(part).padStart(2, '0');
+  return hours > 0 ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
+}
