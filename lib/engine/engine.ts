@@ -62,6 +62,7 @@ export interface FlattenedChain {
 
 /**
  * What a storage engine must do. All methods throw DriverError only; each may be killed at any moment and run again.
+ * When the context's signal is aborted, a method ends with `cancelled`, and neither loses what was stored nor stores anew.
  * The conformance suite in test/conformance holds every engine to these duties.
  */
 export interface Engine {
@@ -80,7 +81,7 @@ export interface Engine {
   /** The files of a point in time. Throws `notFound` when a backup of its chain is gone. */
   files(point: Point): Promise<PointFiles>;
 
-  /** Reads a small file of a point in time: vm.xml, the TPM's state. Throws `notFound`. */
+  /** Reads a small file of a point in time: vm.xml, the TPM's state; point and path as `files` gave them. Throws `notFound`. */
   read(point: Point, path: AbsolutePath): Promise<Buffer>;
 
   /** Removes all backups of an image, and none but those. Idempotent: what is gone already is fine. */
@@ -90,6 +91,7 @@ export interface Engine {
    * Merges the oldest backups so that `keepLast` remain; undefined when there are no more than that.
    * Killed at any moment, every increment that is to be kept restores to the same bytes, by the chain of before and of
    * after; the old backups go only when the new one is complete. Called again with the old chain, it answers the same.
+   * Throws `notFound` when one that is to be merged is gone, and then changes nothing.
    */
   flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined>;
 

@@ -25,7 +25,7 @@ export interface Files {
   list(path: AbsolutePath, dryRun: readonly FileEntry[]): Promise<FileEntry[]>;
   /** Writes a small file so that it is either complete or not there: temporary name, then rename. Mode 0600. */
   write(path: AbsolutePath, text: string): Promise<void>;
-  /** Creates a folder and its parents, mode 0700; one that exists is fine. */
+  /** Creates a folder and its parents; one that exists is fine. */
   makeFolder(path: AbsolutePath): Promise<void>;
   rename(from: AbsolutePath, to: AbsolutePath): Promise<void>;
   /** Removes a file or a folder with all it holds; what is not there is fine. */

@@ -108,7 +108,7 @@ class LocalFiles implements Files {
   }
 
   async makeFolder(path: AbsolutePath): Promise<void> {
-    await this.#told(path, () => mkdir(path, { recursive: true, mode: 0o700 }));
+    await this.#told(path, () => mkdir(path, { recursive: true }));
   }
 
   async rename(from: AbsolutePath, to: AbsolutePath): Promise<void> {

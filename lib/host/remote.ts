@@ -3,11 +3,11 @@ import type SftpClient from 'ssh2-sftp-client';
 import type { Command } from '../command/command';
 import { quote } from '../command/quote';
 import { lookFor, parseFound } from '../command/supervise';
-import { DriverError } from '../errors';
+import type { DriverError } from '../errors';
 import { abortReason, execute, type RunningProcess } from './execute';
 import type { Files, Host, RunOptions } from './host';
 import { effectiveSignal, type HostSettings, supervise } from './local';
-import { SftpFiles } from './sftp-files';
+import { connectionLost, SftpFiles } from './sftp-files';
 import type { SshTarget } from './ssh-config';
 import { ssh2Config } from './ssh-connect-config';
 import { startProgram } from './ssh-exec';
@@ -110,11 +110,7 @@ export class RemoteHost implements Host {
   }
 
   #lost(cause: unknown): DriverError {
-    return new DriverError('unreachable', 'the SSH connection was lost', {
-      host: this.name,
-      hint: 'What ran over it has ended by itself; check the network and sshd there, then try again',
-      cause,
-    });
+    return connectionLost(this.name, cause);
   }
 }
 

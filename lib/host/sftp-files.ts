@@ -1,4 +1,5 @@
 import type SftpClient from 'ssh2-sftp-client';
+import { DriverError } from '../errors';
 import type { AbsolutePath } from '../opennebula/ids';
 import type { FileEntry, Files, Space } from './host';
 import { fileError, nearest } from './local';
@@ -58,7 +59,13 @@ export class SftpFiles implements Files {
   }
 
   async makeFolder(path: AbsolutePath): Promise<void> {
-    await this.#told(path, (client) => client.mkdir(path, true));
+    // Another action may make it, or a parent, at the same moment: then mkdir fails, and the next try finds it there.
+    await this.#told(path, (client) =>
+      client
+        .mkdir(path, true)
+        .catch(() => client.mkdir(path, true))
+        .catch(() => client.mkdir(path, true)),
+    );
   }
 
   async rename(from: AbsolutePath, to: AbsolutePath): Promise<void> {
@@ -78,9 +85,23 @@ export class SftpFiles implements Files {
     try {
       return await withinLimit(act(client));
     } catch (cause) {
-      throw fileError(path, cause as Error, this.#host);
+      throw LOST.test((cause as Error).message)
+        ? connectionLost(this.#host, cause)
+        : fileError(path, cause as Error, this.#host);
     }
   }
+}
+
+/** What ssh2 and ssh2-sftp-client say when the connection goes away, before or in a request. */
+const LOST = /No SFTP connection available|Unexpected (end|close) event|No response from server|Not connected/;
+
+/** The connection to a host went away while it was needed. */
+export function connectionLost(host: string, cause: unknown): DriverError {
+  return new DriverError('unreachable', 'the SSH connection was lost', {
+    host,
+    hint: 'What ran over it has ended by itself; check the network and sshd there, then try again',
+    cause,
+  });
 }
 
 const TYPES: Readonly<Record<string, FileEntry['type']>> = { '-': 'file', d: 'folder', l: 'link' };

@@ -8,7 +8,13 @@ import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import { Shelf } from '../../host/shelf';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
-import { type BackupUrl, formatBackupUrl, parseDiskFile, TPM_FILE } from '../../opennebula/backup-url';
+import {
+  type BackupUrl,
+  formatBackupUrl,
+  incrementOfDiskFile,
+  parseDiskFile,
+  TPM_FILE,
+} from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
 import { lastOf } from '../../opennebula/increment';
 import type { EngineContext } from '../engine';
@@ -87,7 +93,9 @@ async function streamMerged(url: BackupUrl, links: Links, output: Writable, mean
     try {
       await send(ready, output, context);
     } catch (error) {
-      if (output.destroyed || output.errored !== null) await shelf.put(ready);
+      // process.stdout is never destroyed and remembers no error: only the write that failed tells.
+      const { code } = (asDriverError(error).cause ?? {}) as NodeJS.ErrnoException;
+      if (code === 'EPIPE' || output.destroyed) await shelf.put(ready);
       throw error;
     }
   } finally {
@@ -110,13 +118,9 @@ async function prepare(
     const flat = joinPath(folder, 'exports');
     await repository.host.files.makeFolder(flat);
     for (const file of files) await repository.host.files.rename(file.path, joinPath(flat, file.name));
-    await repository.run(
-      archive.pack(
-        flat,
-        files.map(({ name }) => name),
-        ready,
-      ),
-    );
+    const number = (name: string): number => incrementOfDiskFile(name) ?? -1; // the full export, rbd2, comes first
+    const names = files.map(({ name }) => name).sort((a, b) => number(a) - number(b));
+    await repository.run(archive.pack(flat, names, ready));
   } else {
     await repository.host.files.rename(await mergeDisk(repository, files), ready);
   }

@@ -60,8 +60,7 @@ export class ResticEngine implements Engine {
   }
 
   async discard(vmId: VmId, jobId: JobId | undefined, source: string): Promise<void> {
-    const repository = this.#repositories.local(vmId, jobId);
-    await repository.run(restic.forget(repository.access, [source]), { evenAbortedMs: 30_000 });
+    await this.#repositories.local(vmId, jobId).takeBack(await this.#repositories.server(), source);
   }
 
   async files(point: Point): Promise<PointFiles> {
@@ -92,15 +91,16 @@ export class ResticEngine implements Engine {
 
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
     const repository = this.#repositories.local(point.vmId, point.jobId);
-    const chunks: Buffer[] = [];
-    const output = new Writable({
-      write: (chunk: Buffer, _, done) => {
-        chunks.push(chunk);
-        done();
-      },
-    });
-    await repository.run(restic.dump(repository.access, lastOf(point.chain).source, path, 'no-lock'), { output });
-    return Buffer.concat(chunks);
+    try {
+      return await readFile(repository, lastOf(point.chain).source, path);
+    } catch (error) {
+      if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
+    }
+    // A URL from before a flatten: what was merged has another snapshot and another folder, but the same names.
+    const links = resolveChain(await repository.snapshots([], dryRunSnapshots(point)), point.chain, point.vmId);
+    const { snapshot } = links[links.length - 1] as (typeof links)[number];
+    const moved = (await repository.filesOf(snapshot)).find((one) => nameOf(one) === nameOf(path));
+    return readFile(repository, snapshot.id, moved ?? path);
   }
 
   /**
@@ -167,6 +167,18 @@ export class ResticEngine implements Engine {
       path,
     });
   }
+}
+
+async function readFile(repository: Repository, snapshot: string, path: AbsolutePath): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const output = new Writable({
+    write: (chunk: Buffer, _, done) => {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  await repository.run(restic.dump(repository.access, snapshot, path, 'no-lock'), { output });
+  return Buffer.concat(chunks);
 }
 
 function dryRunSnapshots({ chain, vmId }: Pick<Point, 'chain' | 'vmId'>): Snapshot[] {

@@ -1,15 +1,18 @@
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from '../../command/command';
 import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
-import type { Host, RunOptions } from '../../host/host';
+import type { FileEntry, Host, RunOptions } from '../../host/host';
 import type { Hosts } from '../../host/hosts';
 import { type AbsolutePath, joinPath, parseAbsolutePath, parseHostName } from '../../opennebula/ids';
 
 /** Pauses between two tries while a lock is held, in milliseconds: growing, so that many waiters do not crowd in. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+/** Creating a repository takes seconds: one that is still beside its place after a day never will be one. */
+const DEAD_AFTER_SECONDS = 86_400;
 /** How long looking for stale locks may take, in milliseconds. */
 const UNLOCK_LIMIT_MS = 60_000;
 
@@ -89,9 +92,16 @@ export class Repository {
    * `server` gives the files of the backup server.
    */
   async create(server: Host): Promise<void> {
-    const suffix = `${process.pid}${Date.now().toString(36)}`;
-    const staged = parseAbsolutePath(`${this.path}.new-${suffix}`, 'the new repository');
-    await server.files.makeFolder(parseAbsolutePath(this.path.slice(0, this.path.lastIndexOf('/')), 'the datastore'));
+    const [folder, name] = [
+      this.path.slice(0, this.path.lastIndexOf('/')),
+      this.path.slice(this.path.lastIndexOf('/') + 1),
+    ];
+    const parent = parseAbsolutePath(folder, 'the datastore');
+    const staged = joinPath(parent, `${name}.new-${hostname()}.${process.pid}.${Date.now().toString(36)}`);
+    await server.files.makeFolder(parent);
+    for (const dead of (await server.files.list(parent, [])).filter((entry) => isDeadStaging(entry, name))) {
+      await server.files.remove(joinPath(parent, dead.name));
+    }
     try {
       await this.run(restic.init({ ...this.access, repository: staged }));
       await server.files.rename(staged, this.path);
@@ -144,5 +154,23 @@ export class Repository {
       hint: 'Wait for the holder to finish; once it is dead, run "restic unlock" on its host',
       cause: error,
     });
+  }
+}
+
+/** A repository that was being created by an action that is dead: on this front-end its process tells, on another its age. */
+function isDeadStaging({ name, modifiedAt }: FileEntry, repository: string): boolean {
+  const prefix = `${repository}.new-`;
+  if (!name.startsWith(prefix)) return false;
+  const [, host, pid] = /^(.+)\.([0-9]+)\.[0-9a-z]+$/.exec(name.slice(prefix.length)) ?? [];
+  if (host === hostname()) return !isRunning(Number(pid));
+  return Date.now() / 1000 - modifiedAt > DEAD_AFTER_SECONDS;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
