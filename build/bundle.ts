@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 import shell from 'shelljs';
+import { later } from './later';
 import { licencesOf } from './licences';
 
 const ROOT = join(__dirname, '..');
@@ -46,27 +47,33 @@ function files(): string[] {
 }
 
 async function compile(sources: readonly string[]): Promise<{ scripts: Script[]; metafile: Metafile }> {
-  const { outputFiles, metafile } = await build({
+  const settings = {
     absWorkingDir: ROOT,
-    entryPoints: sources.map((path) => ({ in: path, out: relative(SCRIPTS, path).slice(0, -'.ts'.length) })),
-    outdir: SCRIPTS,
     bundle: true,
     platform: 'node',
     target: 'node20',
     format: 'cjs',
     external: ['cpu-features', '*.node'],
     define: { 'import.meta.url': 'importMetaUrl', __DRIVER_VERSION__: JSON.stringify(version()) },
-    banner: { js: BANNER },
     minifyWhitespace: true,
     minifySyntax: true,
-    keepNames: true,
     legalComments: 'none',
     logLevel: 'warning',
+  } as const;
+  const { plugin, metafiles } = await later({ ...settings, external: [...settings.external] });
+  const { outputFiles, metafile } = await build({
+    ...settings,
+    external: [...settings.external],
+    entryPoints: sources.map((path) => ({ in: path, out: relative(SCRIPTS, path).slice(0, -'.ts'.length) })),
+    outdir: SCRIPTS,
+    banner: { js: BANNER },
+    plugins: [plugin],
     metafile: true,
     write: false,
   });
   const scripts = outputFiles.map(({ path, text }) => ({ path: path.slice(0, -'.js'.length), text }));
-  return { scripts, metafile };
+  const outputs = Object.assign({}, ...[metafile, ...metafiles].map((one) => one.outputs)) as Metafile['outputs'];
+  return { scripts, metafile: { ...metafile, outputs } };
 }
 
 function version(): string {

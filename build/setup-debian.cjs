@@ -14,6 +14,7 @@ const PROGRAMS = {
   coreutils: ['timeout'],
   'util-linux': ['setsid', 'setpriv'],
   procps: ['ps'],
+  e2fsprogs: ['mke2fs', 'debugfs'],
   file: ['file'],
   openssl: ['openssl'],
 };

@@ -78,7 +78,10 @@ export interface BackupInput {
   readonly bytes?: number;
 }
 
-/** Stores files as one snapshot: it exists completely or not at all. Every file is read anew, whatever its times say. */
+/**
+ * Stores files as one snapshot: it exists completely or not at all. restic passes over a file that is unchanged since the
+ * last snapshot by size, times in nanoseconds, and inode; a staging folder that was filled anew has none of those.
+ */
 export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: BackupInput): Command<BackupSummary> {
   const args = ['backup', '--json', ...compressionOf(access), ...tags.map((tag) => `--tag=${tag}`)];
   if (time !== undefined) args.push(`--time=${time}`);
