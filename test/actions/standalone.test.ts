@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { BackedUpVm } from '../helpers/backed-up-vm';
+import { difference } from '../helpers/disk';
+import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
+
+let world: FrontEndWorld;
+let elsewhere: string;
+
+/** Runs a script of the lone copy with three variables and nothing else, from a folder that is not its own. */
+function run(script: string, args: readonly string[], stdin: string, target?: string): Promise<Ended> {
+  const { HOME: _home, PATH } = world.env;
+  const env = [`HOME=${join(elsewhere, 'home')}`, `PATH=${PATH}`, 'LANG=C'];
+  const line = target === undefined ? '"$0" "$@"' : `"$0" "$@" > ${target}`;
+  const words = ['-i', ...env, 'bash', '-c', line, join(elsewhere, 'datastore', script), ...args];
+  const child = spawn('env', words, { cwd: '/', stdio: 'pipe' });
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (chunk) => out.push(chunk));
+  child.stderr.on('data', (chunk) => err.push(chunk));
+  child.stdin.on('error', () => {});
+  child.stdin.end(stdin);
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) =>
+      resolve({ code, signal, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
+    ),
+  );
+}
+
+t.before(async () => {
+  world = await startFrontEnd();
+  elsewhere = mkdtempSync(join(tmpdir(), 'one-backup-alone-'));
+  cpSync(world.built, join(elsewhere, 'datastore'), { recursive: true });
+  mkdirSync(join(elsewhere, 'home', '.one'), { recursive: true });
+  writeFileSync(join(elsewhere, 'home', '.one', 'one_endpoint'), `${world.oned.endpoint}\n`);
+  cpSync(join(world.folder, 'one_auth'), join(elsewhere, 'home', '.one', 'one_auth'));
+});
+t.teardown(async () => {
+  rmSync(elsewhere, { recursive: true, force: true });
+  await world.stop();
+});
+
+t.test('nothing of the project is near the copy', async (t) => {
+  const files = readdirSync(join(elsewhere, 'datastore'), { recursive: true, encoding: 'utf8' });
+  t.strictSame(
+    files.filter((name) => /\.ts$|node_modules|package\.json|\blib\b/.test(name)),
+    [],
+  );
+  for (let folder = elsewhere; folder !== '/'; folder = join(folder, '..')) {
+    t.notOk(existsSync(join(folder, 'node_modules')), folder);
+  }
+});
+
+t.test('the whole life of a backup', async (t) => {
+  const vm = new BackedUpVm(world, 1, { disks: 1 });
+  const answer = async (script: string, args: readonly string[], stdin: string, form: RegExp): Promise<string> => {
+    const { code, stdout, stderr } = await run(script, args, stdin);
+    t.strictSame([code, stderr], [0, ''], script);
+    t.match(stdout, form, script);
+    return stdout;
+  };
+  await answer('restic/monitor', ['100'], world.message('monitor'), /^USED_MB=\d+\nTOTAL_MB=\d+\nFREE_MB=\d+\n$/);
+  const chain: { id: number; source: string }[] = [];
+  for (let id = 0; id < 3; id++) {
+    vm.stage(id);
+    const { code, stdout, stderr } = await run('restic/backup', ...vm.call(id));
+    t.equal(code, 0, stderr);
+    chain.push({ id, source: stdout.slice(0, 8) });
+  }
+  vm.chain.push(...chain);
+  const image = (name: 'ls-i2' | 'increment_flatten' | 'rm-increments'): string => world.imageMessage(name, 1, chain);
+  const listed = await answer('restic/ls', ['-i', '-1'], image('ls-i2'), /^\{"0":"restic:/);
+  const url = JSON.parse(listed)['0'] as string;
+  const xml = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(world.message('ls-i2'))?.[0] as string;
+  world.oned.behaviour = { datastores: { 100: xml } };
+  await answer('restic_downloader.rb', [url], '', /^command="[^"]+"\nclean_command="[^"]+"\n$/);
+  const target = join(world.folder, 'disk');
+  const streamed = await run('restic_downloader.rb', ['--stream', url], '', target);
+  t.strictSame([streamed.code, streamed.stderr], [0, '']);
+  t.equal(difference(target, vm.disks[0]?.at('2') as string), undefined);
+  await answer('restic/increment_flatten', ['6'], image('increment_flatten'), /^\d+ 1:[0-9a-f]{8},2:[0-9a-f]{8}\n$/);
+  await answer('restic/rm', ['6'], image('rm-increments'), /^$/);
+});
+
+t.test('what runs needs nothing that was loaded from elsewhere', async (t) => {
+  for (const name of readdirSync(join(elsewhere, 'datastore', 'restic'))) {
+    const { code, stderr } = await run(`restic/${name}`, ['--help'], '');
+    t.strictSame([code, stderr], [0, ''], name);
+  }
+});
