@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { Script } from 'node:vm';
 import { build, type Metafile, type Plugin } from 'esbuild';
 
 /**
@@ -52,6 +54,26 @@ export async function later(settings: Settings): Promise<{ plugin: Plugin; metaf
   return { plugin: importLater(texts), metafiles };
 }
 
+const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', 'importMetaUrl'];
+
+/**
+ * V8's own form of a source after it has run once, in base64: with it, a script skips compiling what is needed to load.
+ * V8 checks that it fits (version and flags), and compiles as ever where it does not (nodejs.org, vm: cachedData).
+ */
+function codeCacheOf(source: string): string {
+  const script = new Script(source);
+  const made = { exports: {} };
+  script.runInThisContext()(
+    made,
+    made.exports,
+    createRequire(__filename),
+    __filename,
+    __dirname,
+    `file://${__filename}`,
+  );
+  return script.createCachedData().toString('base64');
+}
+
 function importLater(texts: ReadonlyMap<string, string>): Plugin {
   const groupOf = (name: string): string | undefined =>
     Object.keys(GROUPS).find((group) => GROUPS[group]?.includes(name));
@@ -64,13 +86,14 @@ function importLater(texts: ReadonlyMap<string, string>): Plugin {
       onResolve({ filter: /^group:/ }, ({ path }) => ({ path, namespace: LATER }));
       onLoad({ filter: /^group:/, namespace: LATER }, ({ path }) => {
         const group = path.slice('group:'.length);
-        const text = JSON.stringify(texts.get(group));
+        const source = `(function (${PARAMETERS.join(', ')}) {${texts.get(group)}\n})`;
         return {
           contents: `
-            import { compileFunction } from 'node:vm';
+            import { Script } from 'node:vm';
             const made = { exports: {} };
-            const words = ['module', 'exports', 'require', '__filename', '__dirname', 'importMetaUrl'];
-            compileFunction(${text}, words, { filename: __filename + ':${group}' })(made, made.exports, require, __filename, __dirname, importMetaUrl);
+            const cachedData = Buffer.from(${JSON.stringify(codeCacheOf(source))}, 'base64');
+            const script = new Script(${JSON.stringify(source)}, { filename: __filename + ':${group}', cachedData });
+            script.runInThisContext()(made, made.exports, require, __filename, __dirname, importMetaUrl);
             export default made.exports;`,
         };
       });

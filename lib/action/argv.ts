@@ -98,7 +98,7 @@ function toCommandLine(
 ): CommandLine {
   if (words.length !== verb.positionals.length) {
     const names = verb.positionals.map(({ name }) => name).join(' ') || 'none';
-    throw usage(verb, `expected ${verb.positionals.length} arguments (${names}), got ${words.length}`);
+    throw usage(verb, `${words.length} arguments given, expected ${verb.positionals.length} (${names})`);
   }
   const values = new Map(verb.positionals.map(({ name }, index) => [name, words[index] as string]));
   const { option } = verb;
@@ -130,7 +130,10 @@ function usageOf({ positionals, option }: Verb): string {
 function contractOf(verb: Verb): string {
   const width = Math.max(...verb.positionals.map(({ name }) => name.length), 8);
   const line = (name: string, text: string): string => `  ${name.padEnd(width)}  ${text}`;
-  const codes = Object.values(ERROR_KINDS).map(({ exitCode, meaning }) => line(String(exitCode), meaning));
+  const meanings = new Map<number, string[]>();
+  for (const { exitCode, meaning } of Object.values(ERROR_KINDS))
+    meanings.set(exitCode, [...(meanings.get(exitCode) ?? []), meaning]);
+  const codes = [...meanings].map(([code, texts]) => line(String(code), texts.join('; or ')));
   return [
     ...(verb.positionals.length === 0
       ? []
@@ -143,7 +146,7 @@ function contractOf(verb: Verb): string {
     '',
     'Exit codes:',
     line('0', 'done'),
-    ...[...new Set(codes)],
+    ...codes,
   ].join('\n');
 }
 

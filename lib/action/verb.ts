@@ -7,13 +7,13 @@ import type { CommandLine } from './argv';
 import type { Report } from './report';
 
 /** An argument that oned passes by its place. */
-export interface Positional {
+interface Positional {
   readonly name: string;
   readonly describe: string;
 }
 
 /** An option that oned passes, as `ls -i`. */
-export interface VerbOption {
+interface VerbOption {
   readonly flag: string;
   readonly name: string;
   readonly describe: string;

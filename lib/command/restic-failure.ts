@@ -61,7 +61,7 @@ export function explainResticFailure(
     return new DriverError('notFound', `${cannot}: ${lastWords(said)} in ${repository}`, { host });
   }
   if (
-    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|does not exist.*data\//i.test(
+    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|There were \d+ errors|does not exist.*data\//i.test(
       said,
     )
   ) {
@@ -120,7 +120,7 @@ function lockHolder(said: string): string {
 }
 
 function lastWords(said: string): string {
-  const lines = said.split('\n').map((line) => line.replace(/^(Fatal|error): /, '').trim());
+  const lines = said.split('\n').map((line) => line.replace(/^(Fatal|error): |^ignoring error for /, '').trim());
   return (
     lines
       .filter((line) => line !== '' && !/^\[|^There were \d+ errors/.test(line))

@@ -188,7 +188,7 @@ function missingProgram(stderr: string): string | undefined {
 }
 
 /** The last line of a program's stderr that says something, without the shell's own words. */
-export function lastLine(stderr: string): string {
+function lastLine(stderr: string): string {
   const lines = stderr.split('\n').map((line) => line.trim());
   return lines.filter((line) => line !== '' && !/^(Terminated|Killed|Interrupt)$/.test(line)).at(-1) ?? '';
 }

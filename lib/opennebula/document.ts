@@ -30,7 +30,6 @@ export class Element {
    * Throws `message` for anything that is not well-formed, has a DTD or entities of its own, is too large or too deep.
    */
   static parseMessage(input: Uint8Array): Element {
-    if (input.byteLength > MESSAGE_LIMIT_BYTES) throw tooLarge();
     return Element.parse(decode(Buffer.from(input.buffer, input.byteOffset, input.byteLength)), 'the message');
   }
 
@@ -162,14 +161,19 @@ function decode(input: Buffer): string {
   const text = input.toString('utf8');
   const start = text.replace(/^\ufeff/, '').trimStart();
   if (start === '') throw malformed('the message on stdin is empty');
-  if (start.startsWith('<')) return start;
+  if (start.startsWith('<')) return limited(start);
   const packed = text.replace(/\s+/g, '');
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(packed) || packed.length % 4 !== 0) {
     throw malformed('the message is neither XML nor base64 of XML');
   }
   const unpacked = Buffer.from(packed, 'base64').toString('utf8').trimStart();
   if (!unpacked.startsWith('<')) throw malformed('the message is base64, but not of XML');
-  return unpacked;
+  return limited(unpacked);
+}
+
+function limited(xml: string): string {
+  if (Buffer.byteLength(xml) > MESSAGE_LIMIT_BYTES) throw tooLarge();
+  return xml;
 }
 
 /** oned sends no `<!…>` but CDATA and comments; a DTD or an entity is an attack, wherever it stands. */

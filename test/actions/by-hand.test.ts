@@ -191,7 +191,7 @@ t.test('--verbose tells what is done, in lines for the log', async (t) => {
 
 t.test('a wrong command line', async (t) => {
   const cases: [string, string[], RegExp][] = [
-    ['restic/monitor', [], /expected 1 arguments? \(DS_ID\), got 0/],
+    ['restic/monitor', [], /0 arguments given, expected 1 \(DS_ID\)/],
     ['restic/monitor', ['100', '101'], /expected 1 arguments? \(DS_ID\), got 2/],
     ['restic/monitor', ['100', '--nonsense'], /nonsense/],
     ['restic/monitor', ['100', '--message'], /message/],

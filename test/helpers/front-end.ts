@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { incrementsXml, type MessageName, realMessage, withAdded, withContent, withText } from './messages';
 import { ONE_AUTH, SERVERADMIN_PASSWORD, startOned } from './oned';
-import { startSshWorld, type World } from './sshd';
+import { startSshWorld } from './sshd';
 import type { WorldOptions } from './sshd-process';
 
 /** How an action ended. */
@@ -170,5 +170,3 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
 export function deployId(vmId: number): string {
   return `9d3c1c8e-7f0a-4f6e-9a51-1f6f1f1a${String(vmId).padStart(4, '0')}`;
 }
-
-export type { World };

@@ -17,7 +17,7 @@ export function mergedTags(vmId: VmId, merged: readonly Increment[]): string[] {
 }
 
 /** The sources that a snapshot replaces: none, unless flatten made it. */
-export function replacedBy(snapshot: Snapshot): string[] {
+function replacedBy(snapshot: Snapshot): string[] {
   return snapshot.tags.filter((tag) => tag.startsWith(REPLACES)).map((tag) => tag.slice(REPLACES.length));
 }
 

@@ -47,7 +47,8 @@ export async function restoreLinks(
       );
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, worker));
+  const ended = await Promise.allSettled(Array.from({ length: PARALLEL }, worker)); // when one fails, the other still writes
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
   return restored.sort((a, b) => a.link - b.link);
 }
 

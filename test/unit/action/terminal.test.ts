@@ -32,7 +32,7 @@ t.test('options of a person, anywhere; numbers stay texts', async (t) => {
 });
 
 t.test('a wrong call says what was expected', async (t) => {
-  await t.rejects(line(monitor), failure('usage', /1 arguments \(DS_ID\), got 0/));
+  await t.rejects(line(monitor), failure('usage', /0 arguments given, expected 1 \(DS_ID\)/));
   await t.rejects(line(monitor, '1', '2'), failure('usage'));
   await t.rejects(line(monitor, '1', '--unknown'), failure('usage', /unknown/i));
   await t.rejects(line(monitor, '1', '--message'), failure('usage'));
