@@ -1,6 +1,6 @@
 import { DriverError } from '../errors';
 import type { Outcome } from './command';
-import type { ResticAccess } from './restic';
+import type { ResticAccess } from './restic-access';
 
 /** restic's exit codes since 0.17 (restic manual, "Exit codes"); older versions end with 1 and are known by their words. */
 const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup: 3 } as const;

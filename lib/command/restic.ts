@@ -1,7 +1,6 @@
-import type { AbsolutePath, DatastoreId, HostName, UserName } from '../opennebula/ids';
-import type { Secret } from '../secret';
+import type { AbsolutePath } from '../opennebula/ids';
 import { type Command, nothing } from './command';
-import { explainResticFailure } from './restic-failure';
+import { type ResticAccess, restic } from './restic-access';
 import {
   type BackupSummary,
   parseFileList,
@@ -10,58 +9,6 @@ import {
   parseVersion,
   type Snapshot,
 } from './restic-output';
-
-/** How one repository is opened from one host. All limits are absent unless the datastore sets them. */
-export interface ResticAccess {
-  /** A local path, on the backup server itself, or by SFTP. */
-  readonly repository: AbsolutePath;
-  /** Where it is reached by SFTP; undefined on the backup server itself. */
-  readonly sftp: { readonly server: HostName; readonly user: UserName } | undefined;
-  readonly password: Secret;
-  readonly datastoreId: DatastoreId;
-  /** Parallel SFTP requests; restic's own default is 5. */
-  readonly connections: number;
-  /** Both directions, in KiB/s. */
-  readonly bandwidthLimitKib: number | undefined;
-  readonly compression: 'auto' | 'off' | 'max';
-  /** GOMAXPROCS: how many threads may compute at once. */
-  readonly maxThreads: number | undefined;
-  /** Prepended to argv: nice, ionice, systemd-run. */
-  readonly throttle: readonly string[];
-}
-
-/** restic's own SSH never asks, notices a dead peer within a minute, passes no agent on, and leaves no master process behind. */
-const SSH =
-  'ssh -a -x -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o ControlMaster=no -o ControlPath=none';
-
-function restic<T>(
-  access: ResticAccess,
-  args: readonly string[],
-  rest: Omit<Command<T>, 'argv' | 'secrets' | 'env' | 'classify'>,
-): Command<T> {
-  const { sftp, connections, bandwidthLimitKib, maxThreads } = access;
-  const where =
-    sftp === undefined
-      ? ['-r', access.repository]
-      : [
-          ...['-r', `sftp:${sftp.user}@${bracketed(sftp.server)}:${access.repository}`],
-          ...['-o', `sftp.command=${SSH} -l ${sftp.user} ${sftp.server} -s sftp`],
-          ...(connections === 5 ? [] : ['-o', `sftp.connections=${connections}`]),
-        ];
-  const limit =
-    bandwidthLimitKib === undefined
-      ? []
-      : [`--limit-upload=${bandwidthLimitKib}`, `--limit-download=${bandwidthLimitKib}`];
-  const [program = 'restic', ...before] = [...access.throttle, 'restic'];
-  return {
-    argv: [program, ...before, ...where, ...limit, ...args],
-    env: { RESTIC_PROGRESS_FPS: '1', ...(maxThreads === undefined ? {} : { GOMAXPROCS: String(maxThreads) }) },
-    secrets: { RESTIC_PASSWORD: access.password },
-    softSignal: 'INT',
-    classify: (outcome, host) => explainResticFailure(outcome, host, access, rest.purpose),
-    ...rest,
-  };
-}
 
 /** Creates a repository at a path of its own, where nothing is yet. */
 export function init(access: ResticAccess): Command<undefined> {
@@ -187,11 +134,6 @@ export function prune(access: ResticAccess, limits: PruneLimits): Command<undefi
 /** Removes stale locks, as restic knows them: of a dead process of that host, or not refreshed for 30 minutes. */
 export function unlock(access: ResticAccess): Command<undefined> {
   return restic(access, ['unlock'], { purpose: 'remove stale locks', parse: nothing, dryRun: undefined });
-}
-
-/** restic takes everything up to a colon for the server; an IPv6 address stands in brackets. */
-function bracketed(server: HostName): string {
-  return server.includes(':') && !server.startsWith('[') ? `[${server}]` : server;
 }
 
 function compressionOf({ compression }: ResticAccess): string[] {

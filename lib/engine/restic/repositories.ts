@@ -1,4 +1,4 @@
-import type { ResticAccess } from '../../command/restic';
+import type { ResticAccess } from '../../command/restic-access';
 import { throttle } from '../../command/throttle';
 import type { Host } from '../../host/host';
 import { type JobId, joinPath, type VmId } from '../../opennebula/ids';

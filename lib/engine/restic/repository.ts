@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from '../../command/command';
 import * as restic from '../../command/restic';
+import type { ResticAccess } from '../../command/restic-access';
 import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import type { FileEntry, Host, RunOptions } from '../../host/host';
@@ -28,12 +29,12 @@ export interface Patience {
 /** One repository, as one host opens it. */
 export class Repository {
   readonly host: Host;
-  readonly access: restic.ResticAccess;
+  readonly access: ResticAccess;
   readonly #patience: Patience;
   /** How restic reaches the repository from any other host than the backup server. */
-  readonly #elsewhere: restic.ResticAccess;
+  readonly #elsewhere: ResticAccess;
 
-  constructor(host: Host, access: restic.ResticAccess, elsewhere: restic.ResticAccess, patience: Patience) {
+  constructor(host: Host, access: ResticAccess, elsewhere: ResticAccess, patience: Patience) {
     this.host = host;
     this.access = access;
     this.#elsewhere = elsewhere;

@@ -3,6 +3,7 @@ import t from 'tap';
 import * as qemuImg from '../../../lib/command/qemu-img';
 import { quote } from '../../../lib/command/quote';
 import * as restic from '../../../lib/command/restic';
+import type { ResticAccess } from '../../../lib/command/restic-access';
 import {
   parseFileList,
   parseSnapshots,
@@ -16,7 +17,7 @@ import { Secret } from '../../../lib/secret';
 import { failure } from '../../helpers/failure';
 
 const path = (text: string) => parseAbsolutePath(text, 'a path');
-const access: restic.ResticAccess = {
+const access: ResticAccess = {
   repository: path('/backups/100/7'),
   sftp: { server: parseHostName('backup1', 'server'), user: parseUserName('oneadmin', 'user') },
   password: new Secret('hidden'),
