@@ -28,13 +28,19 @@ export async function carryOut(verb: Verb, driver: Driver, line: CommandLine, ar
   let hosts: Hosts | undefined;
   try {
     const frontEnd = frontEndFrom(around.env);
-    const read = (): Promise<Element> => readMessage(line.messageFile, around.stdin);
+    const read = (): Promise<Element> => readMessage(line.messageFile, around.stdin, signal);
     const message = await (verb.message === undefined ? read() : verb.message({ line, frontEnd, signal, read }));
     hosts = openHosts(verb, driver, line, around, frontEnd, message);
     const context = contextOf(driver, line, around, frontEnd, message, hosts);
     const answer = await verb.run(context);
-    if (line.dryRun) report.plan('Nothing was done (--dry-run).');
-    else if (!(await report.reply(answer))) {
+    if (signal.aborted && verb.undo !== undefined) {
+      await verb.undo(context, answer); // too late to be stopped, but not too late to be undone
+      throw signal.reason;
+    }
+    if (line.dryRun) {
+      report.plan('Nothing was done (--dry-run).');
+      await report.reply([]);
+    } else if (!(await report.reply(answer))) {
       await verb.undo?.(context, answer);
       throw new DriverError('oned', `${verb.name} was done, but nobody read the answer`, {
         hint: 'oned has stopped meanwhile',

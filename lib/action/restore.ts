@@ -106,8 +106,8 @@ class Restorer {
   #withCreated(error: DriverError): DriverError {
     if (this.#created.length === 0) return error;
     const ids = this.#created.join(', ');
-    return new DriverError(error.kind, `${error.message} The images ${ids} were created before that`, {
-      hint: `Use them, or remove them with: oneimage delete ${this.#created.join(',')}`,
+    return new DriverError(error.kind, `images ${ids} were created, then: ${error.message}`, {
+      hint: `Use the images, or remove them with: oneimage delete ${this.#created.join(',')}`,
       cause: error,
     });
   }

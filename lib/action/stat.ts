@@ -36,6 +36,8 @@ async function readVmXml(store: Engine, url: BackupUrl, jobInMessage: string | u
     const elsewhere =
       error instanceof DriverError && error.kind === 'notFound' && point.jobId === undefined && jobId !== undefined;
     if (!elsewhere) throw error;
-    return store.read({ ...point, jobId }, path);
+    return store.read({ ...point, jobId }, path).catch((second: unknown) => {
+      throw second instanceof DriverError && second.kind === 'notFound' ? error : second;
+    });
   }
 }

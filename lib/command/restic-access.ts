@@ -38,7 +38,7 @@ export function restic<T>(
       ? ['-r', access.repository]
       : [
           ...['-r', `sftp:${sftp.user}@${bracketed(sftp.server)}:${access.repository}`],
-          ...['-o', `sftp.command=${SSH} -l ${sftp.user} ${sftp.server} -s sftp`],
+          ...['-o', `sftp.command=${SSH} -l ${sftp.user} ${sftp.server.replace(/^\[(.*)\]$/, '$1')} -s sftp`],
           ...(connections === 5 ? [] : ['-o', `sftp.connections=${connections}`]),
         ];
   const limit =

@@ -5,6 +5,10 @@ import type { ResticAccess } from './restic-access';
 /** restic's exit codes since 0.17 (restic manual, "Exit codes"); older versions end with 1 and are known by their words. */
 const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup: 3 } as const;
 
+/** What ssh says when it cannot connect; everything else that it prints, such as a banner, is no reason. */
+const SSH_FAILURE =
+  /(connect to (?:host|address) .*|Could not resolve hostname.*|\S*Permission denied \(.*|[^\n]*[Hh]ost key [^\n]*(?:failed|known|changed).*|Connection (?:closed|reset|timed out).*|kex_exchange.*|No route to host.*)/;
+
 /**
  * Recognises why restic failed, from its exit code (0.17 and later) or its words (before).
  * Each pattern was observed with restic 0.14 and 0.18. Returns undefined for what is not known.
@@ -16,7 +20,8 @@ export function explainResticFailure(
   purpose: string,
 ): DriverError | undefined {
   const { exitCode } = outcome;
-  const said = words(outcome.stderr);
+  const all = words(outcome.stderr);
+  const said = all.replace(/^subprocess ssh: .*$/gm, ''); // a banner or a warning of ssh is no failure of restic
   const repository = `repository ${access.repository}`;
   const cannot = `cannot ${purpose}`;
   if (exitCode === EXIT.noRepository || /Is there a repository at the following location/.test(said)) {
@@ -42,19 +47,12 @@ export function explainResticFailure(
       hint: 'Free some space and try again',
     });
   }
-  const refused =
-    /(ssh: .*|.*Permission denied \(.*|.*[Hh]ost key.*(?:failed|known|changed).*|Connection closed by .*|kex_exchange.*)/.exec(
-      said,
-    );
-  if (/unable to start the sftp session/.test(said) || refused !== null) {
-    const reason = refused?.[1]?.replace(/^subprocess ssh: /, '') ?? 'ssh ended without a word';
+  if (/unable to start the sftp session|error receiving version packet|unexpectedly closed connection/.test(said)) {
+    const reason = SSH_FAILURE.exec(all)?.[1] ?? 'ssh ended without a word';
     return new DriverError(
       'unreachable',
       `${cannot}: the backup server ${access.sftp?.server ?? ''} does not answer by SFTP: ${reason}`,
-      {
-        host,
-        hint: `Try there: sftp ${access.sftp?.user ?? ''}@${access.sftp?.server ?? ''}`,
-      },
+      { host, hint: `Try there: sftp ${access.sftp?.user ?? ''}@${access.sftp?.server ?? ''}` },
     );
   }
   if (/no matching ID found|not found in snapshot|failed to find snapshot/.test(said)) {

@@ -29,13 +29,19 @@ export function parseStatus(
   return { done: number('percent_done'), bytesDone: number('bytes_done'), bytesTotal: number('total_bytes') };
 }
 
-/** Reads the paths of the files that `restic ls --json` lists, a line each. */
-export function parseFileList(stdout: string): string[] {
+/** A file of a snapshot. */
+export interface SnapshotFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+/** Reads the files that `restic ls --json` lists, a line each. */
+export function parseFileList(stdout: string): SnapshotFile[] {
   return stdout
     .split('\n')
     .map(parseJson)
     .filter((node) => node?.struct_type === 'node' && node.type === 'file')
-    .map((node) => String(node?.path));
+    .map((node) => ({ path: String(node?.path), sizeBytes: Number(node?.size ?? 0) }));
 }
 
 /** Reads what `restic version` prints: `[0, 14]`. Throws `failed`. */

@@ -8,6 +8,7 @@ import {
   parseSummary,
   parseVersion,
   type Snapshot,
+  type SnapshotFile,
 } from './restic-output';
 
 /** Creates a repository at a path of its own, where nothing is yet. */
@@ -40,13 +41,14 @@ export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: B
   return { ...command, env: { ...command.env, TZ: 'UTC' } };
 }
 
-/** Lists snapshots: those named, or all. One that is missing is missing in the answer too. */
+/** Lists snapshots: those named, or all with the tag. One that is missing is missing in the answer too. */
 export function snapshots(
   access: ResticAccess,
-  ids: readonly string[],
+  { ids, tag }: { readonly ids: readonly string[]; readonly tag: string },
   dryRun: readonly Snapshot[],
 ): Command<Snapshot[]> {
-  return restic(access, ['snapshots', '--json', '--no-lock', '--', ...ids], {
+  const which = ids.length === 0 ? [`--tag=${tag}`] : ['--', ...ids];
+  return restic(access, ['snapshots', '--json', '--no-lock', ...which], {
     purpose: ids.length === 0 ? 'list the snapshots' : 'look up the snapshots',
     parse: ({ stdout }) => parseSnapshots(stdout),
     dryRun: [...dryRun],
@@ -91,8 +93,8 @@ export function restore(
   );
 }
 
-/** Lists the paths of all files of a snapshot: for one that was made of a whole folder. */
-export function listFiles(access: ResticAccess, snapshot: string): Command<string[]> {
+/** Lists all files of a snapshot with their sizes. */
+export function listFiles(access: ResticAccess, snapshot: string): Command<SnapshotFile[]> {
   return restic(access, ['ls', '--json', '--no-lock', '--', snapshot], {
     purpose: `list the files of snapshot ${snapshot}`,
     parse: ({ stdout }) => parseFileList(stdout),

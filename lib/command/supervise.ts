@@ -39,6 +39,7 @@ done`;
  * (dash's kill knows no `-SIG --`, hence `-s`; a shell starts background programs with SIGINT ignored, which only those heed that ask for it.)
  * Only the program itself gets the soft signal: restic needs its ssh, which is in the same process group, to remove its lock.
  * A stall is read off /proc/PID/io (proc(5)), from what the program reads: files, and the answers of its server.
+ * A program with file capabilities shows no such numbers: it has no stall limit, nor the kernel's last word.
  */
 const SCRIPT = `
 stall=$1 soft=$2; shift 2
@@ -71,8 +72,9 @@ trap 'stop ${SUPERVISOR_EXIT.stalled}' USR1
     timeout ${HEARTBEAT_LIMIT_SECONDS} sh -c 'IFS= read -r beat || exit 1; [ "$beat" != ${HEARTBEAT.slowReader} ] || exit 3'
     case $? in 0) ;; 3) idle=0; continue ;; *) break ;; esac
     now=$(sed -n 's/^rchar: //p' /proc/$child/io 2>/dev/null)
-    if [ $((\${now:-0} - before)) -lt ${IDLE_BYTES} ]; then idle=$((idle + ${HEARTBEAT_SECONDS})); else idle=0; fi
-    before=\${now:-0}
+    [ -n "$now" ] || { idle=0; continue; }
+    if [ $((now - before)) -lt ${IDLE_BYTES} ]; then idle=$((idle + ${HEARTBEAT_SECONDS})); else idle=0; fi
+    before=$now
     if [ $stall -gt 0 ] && [ $idle -ge $stall ]; then kill -s USR1 $$; exit; fi
   done
   kill -s TERM $$ ) <&3 >/dev/null 2>&1 &

@@ -33,7 +33,9 @@ export async function examineStaging(host: Host, source: BackupSource): Promise<
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   if (!files.some(({ name }) => name === 'vm.xml')) throw missing('vm.xml', source, host);
   for (const diskId of source.diskIds) {
-    if (!files.some((file) => file.diskId === diskId)) throw missing(`a file of disk ${diskId}`, source, host);
+    const held = files.filter((file) => file.diskId === diskId).map(({ name }) => name);
+    if (held.length === 0) throw missing(`a file of disk ${diskId}`, source, host);
+    if (held.length > 1) throw ambiguous(held, source, host);
   }
   const first = files.find(({ diskId }) => diskId !== undefined);
   return {
@@ -94,6 +96,17 @@ function missing(what: string, { folder, vm }: BackupSource, host: Host): Driver
     {
       host: host.name,
       hint: 'The transfer driver must fill it first; run the backup again with: onevm backup',
+    },
+  );
+}
+
+function ambiguous(names: readonly string[], { folder }: BackupSource, host: Host): DriverError {
+  return new DriverError(
+    'failed',
+    `the staging folder ${folder} holds ${names.join(' and ')}: which is the disk of now is unknown`,
+    {
+      host: host.name,
+      hint: 'An old backup left something behind; empty the folder and run the backup again',
     },
   );
 }

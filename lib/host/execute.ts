@@ -1,9 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
-import { StringDecoder } from 'node:string_decoder';
 import type { Command, Outcome } from '../command/command';
 import { HEARTBEAT, HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
 import { DriverError } from '../errors';
 import type { RunOptions } from './host';
+import { keep, readOutput } from './output';
 
 /** A program that runs under the supervisor, here or on another host. */
 export interface RunningProcess {
@@ -16,8 +16,6 @@ export interface RunningProcess {
   abandon(): void;
 }
 
-/** More than any program prints that is driven here; what is longer is cut at the front. */
-const KEPT_OUTPUT_BYTES = 64 * 1024 * 1024;
 const KEPT_ERROR_BYTES = 256 * 1024;
 /** The supervisor's grace, and a little for the way. */
 const STOP_LIMIT_MS = 8_000;
@@ -40,8 +38,12 @@ export async function execute<T>(
     running.stdin.write(`${running.stdout.isPaused() ? HEARTBEAT.slowReader : HEARTBEAT.well}\n`);
   const heartbeat = setInterval(beat, HEARTBEAT_SECONDS * 1000);
   let giveUp: NodeJS.Timeout | undefined;
+  const stopping = new AbortController();
   const stop = (): void => {
+    stopping.abort();
+    clearInterval(heartbeat); // a word after the end would close the channel under a program that is cleaning up
     running.stdin.end();
+    running.stdout.resume(); // nobody waits for its output any more, and its end must be seen
     giveUp ??= setTimeout(() => running.abandon(), STOP_LIMIT_MS);
   };
   const { until } = options;
@@ -49,7 +51,7 @@ export async function execute<T>(
   if (signal.aborted || until?.aborted) stop();
   try {
     const errors = keep(running.stderr, KEPT_ERROR_BYTES);
-    const { text, readerGone } = await readOutput(running.stdout, options, stop);
+    const { text, readerGone } = await readOutput(running.stdout, options, stop, stopping.signal);
     const exitCode = await running.ended;
     if (signal.aborted) throw abortReason(signal);
     if (readerGone !== undefined)
@@ -73,76 +75,6 @@ export function abortReason(signal: AbortSignal): DriverError {
   return signal.reason instanceof DriverError
     ? signal.reason
     : new DriverError('cancelled', 'the action was cancelled');
-}
-
-async function readOutput(stdout: Readable, options: RunOptions, stop: () => void) {
-  if (options.output !== undefined)
-    return { text: () => '', readerGone: await pump(stdout, options.output, options.onData, stop) };
-  const text = options.onLine === undefined ? keep(stdout, KEPT_OUTPUT_BYTES) : eachLine(stdout, options.onLine);
-  await new Promise<void>((resolve) => stdout.once('close', resolve).once('end', resolve));
-  return { text, readerGone: undefined };
-}
-
-/**
- * Passes a program's output on. When the reader goes away, the program is stopped and what it still writes is thrown
- * away: its pipe must stay open until it has cleaned up, for it would die of SIGPIPE (restic would leave its lock).
- * Returns what the reader failed with, if it did.
- */
-async function pump(
-  stdout: Readable,
-  output: Writable,
-  onData: RunOptions['onData'],
-  stop: () => void,
-): Promise<unknown> {
-  let readerGone: unknown;
-  const gone = (error?: unknown): void => {
-    readerGone ??= error ?? new Error('closed');
-    stop();
-    stdout.resume();
-  };
-  output.once('error', gone).once('close', gone);
-  stdout.on('error', () => {}); // a lost connection is told by `ended`
-  stdout.on('data', (chunk: Buffer) => {
-    if (readerGone !== undefined) return;
-    onData?.(chunk.length);
-    if (output.write(chunk)) return;
-    stdout.pause();
-    output.once('drain', () => stdout.resume());
-  });
-  await new Promise<void>((resolve) => stdout.once('close', resolve).once('end', resolve));
-  output
-    .removeListener('error', gone)
-    .removeListener('close', gone)
-    .on('error', () => {});
-  return readerGone;
-}
-
-function keep(stream: Readable, limitBytes: number): () => string {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on('data', (chunk: Buffer) => {
-    chunks.push(chunk);
-    size += chunk.length;
-    while (size > limitBytes && chunks.length > 1) size -= (chunks.shift() as Buffer).length;
-  });
-  stream.on('error', () => {}); // a lost connection is told by `ended`
-  return () => Buffer.concat(chunks).toString('utf8');
-}
-
-function eachLine(stream: Readable, onLine: (line: string) => void): () => string {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  let last = '';
-  stream.on('error', () => {});
-  stream.on('data', (chunk: Buffer) => {
-    const lines = (rest + decoder.write(chunk)).split('\n');
-    rest = lines.pop() as string;
-    for (const line of lines.filter((one) => one.trim() !== '')) {
-      last = line;
-      onLine(line);
-    }
-  });
-  return () => (rest.trim() === '' ? last : rest);
 }
 
 function conceal(text: string, secrets: readonly string[]): string {
@@ -190,5 +122,11 @@ function missingProgram(stderr: string): string | undefined {
 /** The last line of a program's stderr that says something, without the shell's own words. */
 function lastLine(stderr: string): string {
   const lines = stderr.split('\n').map((line) => line.trim());
-  return lines.filter((line) => line !== '' && !/^(Terminated|Killed|Interrupt)$/.test(line)).at(-1) ?? '';
+  return (
+    lines
+      .filter(
+        (line) => line !== '' && !/^(Terminated|Killed|Interrupt)$|^one-backup-supervisor: (line )?[0-9]+:/.test(line),
+      )
+      .at(-1) ?? ''
+  );
 }

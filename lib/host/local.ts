@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { lstat, mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { firstOf } from '../abort';
 import type { Command } from '../command/command';
 import { lookFor, parseFound, type Supervision, supervised } from '../command/supervise';
 import { DriverError } from '../errors';
@@ -27,9 +28,11 @@ export function supervise(
   return supervised(command.argv, { stallSeconds: limit, marker, softSignal: command.softSignal ?? 'TERM' });
 }
 
-/** The signal that ends a run: the action's own, or for cleaning up a time limit. */
+/** The signal that ends a run: the action's own; for cleaning up a time limit, and the action's own if it still can fire. */
 export function effectiveSignal(signal: AbortSignal, { evenAbortedMs }: RunOptions): AbortSignal {
-  return evenAbortedMs === undefined ? signal : AbortSignal.timeout(evenAbortedMs);
+  if (evenAbortedMs === undefined) return signal;
+  const limit = AbortSignal.timeout(evenAbortedMs);
+  return signal.aborted ? limit : firstOf(signal, limit);
 }
 
 /** The machine on which the action runs. */
@@ -81,7 +84,11 @@ function start([program, ...args]: readonly [string, ...string[]], env: NodeJS.P
     stdout: child.stdout,
     stderr: child.stderr,
     ended,
-    abandon: () => child.kill('SIGKILL'),
+    abandon: () => {
+      child.kill('SIGKILL');
+      child.stdout.destroy(); // what the killed supervisor had started may hold it open
+      child.stderr.destroy();
+    },
   };
 }
 

@@ -1,9 +1,10 @@
+import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
 import type SftpClient from 'ssh2-sftp-client';
 import type { Command } from '../command/command';
 import { quote } from '../command/quote';
 import { lookFor, parseFound } from '../command/supervise';
-import type { DriverError } from '../errors';
+import { DriverError } from '../errors';
 import { abortReason, execute, type RunningProcess } from './execute';
 import type { Files, Host, RunOptions } from './host';
 import { effectiveSignal, type HostSettings, supervise } from './local';
@@ -15,6 +16,8 @@ import { hastenFirstAnswers } from './ssh-nudge';
 
 /** How long connecting may take once the action has been aborted, in milliseconds. */
 const LATE_CONNECT_LIMIT_MS = 5_000;
+/** How long login and the start of SFTP may take together, in milliseconds. */
+const SFTP_LIMIT_MS = 45_000;
 /** How long a host may take to say which programs it has, in milliseconds. */
 const PROBE_LIMIT_MS = 10_000;
 
@@ -25,6 +28,7 @@ export class RemoteHost implements Host {
   readonly #target: SshTarget;
   readonly #settings: HostSettings;
   #connection: Promise<SftpClient> | undefined;
+  #socket: Duplex | undefined;
 
   constructor(name: string, target: SshTarget, settings: HostSettings) {
     this.name = name;
@@ -77,16 +81,29 @@ export class RemoteHost implements Host {
     const ignore = (): void => {}; // each request tells of its own failure
     const sftp = new Client(this.name, { error: ignore, end: ignore, close: ignore });
     const { config, explain } = await ssh2Config(this.#target, env, signal);
-    const abort = (): void => void config.sock.destroy();
-    signal.addEventListener('abort', abort, { once: true });
+    this.#socket = config.sock;
+    const limit = new AbortController(); // ssh2's own time limit ends with the login
+    const timer = setTimeout(() => limit.abort(), SFTP_LIMIT_MS);
+    const giveUp = (): void => void config.sock.destroy();
+    for (const one of [signal, limit.signal]) one.addEventListener('abort', giveUp);
     try {
       sshOf(sftp).setMaxListeners(0); // each request of ssh2-sftp-client listens while it is under way
       hastenFirstAnswers(sshOf(sftp));
       await sftp.connect({ ...config, agentForward: false }); // programs ask for it one by one, where sshd allows it
     } catch (error) {
-      throw signal.aborted ? abortReason(signal) : explain(error);
+      if (signal.aborted) throw abortReason(signal);
+      if (!limit.signal.aborted) throw explain(error);
+      throw new DriverError(
+        'unreachable',
+        `the host takes the login, but starts no SFTP in ${SFTP_LIMIT_MS / 1000} s`,
+        {
+          host: this.name,
+          hint: 'Look at "Subsystem sftp" and ForceCommand in its sshd_config, and for a hung home folder',
+        },
+      );
     } finally {
-      signal.removeEventListener('abort', abort);
+      clearTimeout(timer);
+      for (const one of [signal, limit.signal]) one.removeEventListener('abort', giveUp);
     }
     return sftp;
   }
@@ -106,7 +123,7 @@ export class RemoteHost implements Host {
       channel.on('close', () => (code === undefined ? reject(this.#lost(undefined)) : resolve(code)));
     });
     ended.catch(() => {}); // awaited after the output has been read
-    return { stdin: channel, stdout: channel, stderr: channel.stderr, ended, abandon: () => channel.destroy() };
+    return { stdin: channel, stdout: channel, stderr: channel.stderr, ended, abandon: () => this.#socket?.destroy() };
   }
 
   #lost(cause: unknown): DriverError {

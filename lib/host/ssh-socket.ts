@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { firstOf } from '../abort';
 import { DriverError } from '../errors';
 import { abortReason } from './execute';
 import type { SshTarget } from './ssh-config';
@@ -14,7 +15,7 @@ export async function openSocket(target: SshTarget, env: SshEnv, signal: AbortSi
   if (signal.aborted) throw abortReason(signal);
   const timeLimit = new AbortController();
   const timer = setTimeout(() => timeLimit.abort(), target.timing.connectTimeoutMs);
-  const both = AbortSignal.any([signal, timeLimit.signal]);
+  const both = firstOf(signal, timeLimit.signal);
   try {
     return await (target.route.kind === 'direct' ? openTcp(target, both) : openProgram(target, env, both));
   } catch (cause) {

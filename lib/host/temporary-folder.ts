@@ -19,14 +19,23 @@ n=0
 while [ $n -lt 100 ] && printf %s "$FOLDER" | grep -lsF -f - /proc/[0-9]*/cmdline >/dev/null; do sleep 0.1; n=$((n + 1)); done
 rm -rf -- "$FOLDER"`;
 
-/** Makes the folder, says where, and keeps it until stopped. Arguments: the parent, the beginning of the name, REMOVE. */
+/**
+ * Removes such folders whose keeper is dead, or that are from before the machine was started; makes a new one, says
+ * where, and keeps it until stopped. Arguments: the parent, the beginning of the name, REMOVE.
+ */
 const KEEP = `
 mkdir -p -m 700 -- "$1" || exit 1
 remove=$3
 end() { [ -z "$FOLDER" ] || { setsid sh -c "$remove" one-backup-remove & wait $!; }; exit 0; }
 FOLDER=; export FOLDER
 trap end TERM INT HUP
-FOLDER=$(mktemp -d -- "$1/$2XXXXXXXX") || exit 1
+boot=$(cut -c 1-8 /proc/sys/kernel/random/boot_id)
+for old in "$1/$2"????????-*-????????; do
+  made=\${old#"$1/$2"}; pid=\${made#*-}; pid=\${pid%%-*}
+  [ -d "$old" ] && [ -O "$old" ] || continue
+  if [ "\${made%%-*}" != "$boot" ] || ! kill -s 0 "$pid" 2>/dev/null; then rm -rf -- "$old"; fi
+done
+FOLDER=$(mktemp -d -- "$1/$2$boot-$$-XXXXXXXX") || exit 1
 printf '%s\\n' "$FOLDER"
 while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
 

@@ -1,5 +1,6 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { firstOf } from '../abort';
 import { DriverError } from '../errors';
 import type { Secret } from '../secret';
 import { Element, MESSAGE_LIMIT_BYTES } from './document';
@@ -69,7 +70,7 @@ export class OnedClient {
 
   #post(method: string, body: string): Promise<string> {
     const limit = AbortSignal.timeout(CALL_LIMIT_SECONDS * 1000);
-    const signal = AbortSignal.any([this.#signal, limit]);
+    const signal = firstOf(this.#signal, limit);
     const post = this.#endpoint.protocol === 'https:' ? https.request : http.request;
     const headers = { 'Content-Type': 'text/xml', 'Content-Length': Buffer.byteLength(body) };
     return new Promise<string>((resolve, reject) => {

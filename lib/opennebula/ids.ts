@@ -57,7 +57,7 @@ export const parseHostName: Parse<HostName> = (text, what, kind = 'message') =>
 
 /** A login name, as POSIX and common directory services allow it. */
 export const parseUserName: Parse<UserName> = (text, what, kind = 'message') =>
-  /^[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}$/.test(text) ? (text as UserName) : refuse(kind, what, text, 'a user name');
+  /^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$/.test(text) ? (text as UserName) : refuse(kind, what, text, 'a user name');
 
 /** A deploy id: what the hypervisor calls the VM; a UUID or `one-<ID>`. */
 export const parseDeployId: Parse<DeployId> = (text, what, kind = 'message') =>

@@ -11,9 +11,9 @@ export interface Increment {
 /** A chain that is not empty: the full backup first, each next one an increment on the one before. */
 export type Chain = readonly [Increment, ...Increment[]];
 
-/** Throws `message` unless the text can be the name of a stored backup: letters and digits, at most 64. */
+/** Throws `message` unless the text can be the name of a stored backup: letters and digits, at most 64; `latest` is restic's word for any. */
 export function parseSource(text: string, what: string): string {
-  if (/^[A-Za-z0-9]{1,64}$/.test(text)) return text;
+  if (/^[A-Za-z0-9]{1,64}$/.test(text) && text !== 'latest') return text;
   const shown = text.length > 40 ? `${text.slice(0, 37)}...` : text;
   throw new DriverError('message', `${what} is ${JSON.stringify(shown)}, which is not the id of a backup`);
 }

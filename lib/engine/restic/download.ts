@@ -45,7 +45,11 @@ export async function download(url: BackupUrl, output: Writable, means: Download
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
     }
   }
-  const links = resolveChain(await means.repository.snapshots([], dryRunSnapshots(url, means)), url.chain, means.vmId);
+  const links = resolveChain(
+    await means.repository.snapshots([], means.vmId, dryRunSnapshots(url, means)),
+    url.chain,
+    means.vmId,
+  );
   if (whole || (links.length === 1 && url.format === 'raw')) {
     const { snapshot } = links[links.length - 1] as (typeof links)[number];
     const path = (await means.repository.filesOf(snapshot)).find((one) => holds(nameOf(one), url));
@@ -112,7 +116,8 @@ async function prepare(
   { repository }: DownloadMeans,
 ): Promise<void> {
   const patterns = [`disk.${url.disk}`, `disk.${url.disk}.*`];
-  const [files] = byDisk(await restoreLinks(repository, links, folder, patterns, (name) => holds(name, url))).values();
+  const restored = await restoreLinks(repository, links, folder, patterns, (name) => holds(name, url));
+  const [files] = byDisk(restored, links.length - 1).values();
   if (files === undefined) throw missingDisk(url);
   if (url.format === 'rbd') {
     const flat = joinPath(folder, 'exports');

@@ -1,4 +1,4 @@
-import { Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
 import { DriverError } from '../../errors';
@@ -21,11 +21,12 @@ import type {
 import { backUp } from './backup';
 import { findSnapshot, relatedTo, resolveChain, vmTag } from './chain';
 import { parseResticConfig, type ResticConfig } from './config';
+import { sweepStaging } from './create';
 import { download, shelfOf } from './download';
 import { flatten } from './flatten';
 import { nameOf } from './merge';
 import { Repositories } from './repositories';
-import type { Repository } from './repository';
+import { type Repository, readSnapshotFile } from './repository';
 import { sweepUploads } from './sweep';
 
 /** The scheme of the URLs. */
@@ -67,10 +68,15 @@ export class ResticEngine implements Engine {
     const repository = this.#repositories.local(point.vmId, point.jobId);
     const asked = await repository.snapshots(
       point.chain.map(({ source }) => source),
+      point.vmId,
       dryRunSnapshots(point),
     );
     const complete = point.chain.every(({ source }) => findSnapshot(asked, source, point.vmId) !== undefined);
-    const links = resolveChain(complete ? asked : await repository.snapshots([], []), point.chain, point.vmId);
+    const links = resolveChain(
+      complete ? asked : await repository.snapshots([], point.vmId, []),
+      point.chain,
+      point.vmId,
+    );
     const last = links[links.length - 1] as (typeof links)[number];
     const paths = (await repository.filesOf(last.snapshot)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
     const stored = { ...point, chain: links.map(({ increment }) => increment) as unknown as Chain };
@@ -92,15 +98,19 @@ export class ResticEngine implements Engine {
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
     const repository = this.#repositories.local(point.vmId, point.jobId);
     try {
-      return await readFile(repository, lastOf(point.chain).source, path);
+      return await readSnapshotFile(repository, lastOf(point.chain).source, path);
     } catch (error) {
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
     }
     // A URL from before a flatten: what was merged has another snapshot and another folder, but the same names.
-    const links = resolveChain(await repository.snapshots([], dryRunSnapshots(point)), point.chain, point.vmId);
+    const links = resolveChain(
+      await repository.snapshots([], point.vmId, dryRunSnapshots(point)),
+      point.chain,
+      point.vmId,
+    );
     const { snapshot } = links[links.length - 1] as (typeof links)[number];
     const moved = (await repository.filesOf(snapshot)).find((one) => nameOf(one) === nameOf(path));
-    return readFile(repository, snapshot.id, moved ?? path);
+    return readSnapshotFile(repository, snapshot.id, moved ?? path);
   }
 
   /**
@@ -108,11 +118,13 @@ export class ResticEngine implements Engine {
    * by a try that was killed, still needs the prune; so it runs in any case.
    */
   async remove(image: BackupImage): Promise<void> {
-    const repository = await this.#repositories.beside(image, ['restic']);
-    const dryRun = dryRunSnapshots(image);
-    const all = await repository.snapshots([], dryRun).catch((error: unknown) => {
-      if (error instanceof DriverError && error.kind === 'notFound') return undefined;
-      throw error;
+    let repository = await this.#repositories.beside(image, ['restic']);
+    const list = (): Promise<Snapshot[]> => repository.snapshots([], image.vmId, dryRunSnapshots(image));
+    const all = await list().catch(async (error: unknown) => {
+      if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
+      if (!(await repository.exists(await this.#repositories.server()))) return undefined;
+      repository = this.#repositories.local(image.vmId, image.jobId); // the server's shell sees other folders than its SFTP
+      return list();
     });
     if (all === undefined) return;
     const mine = relatedTo(all, image.chain, image.vmId).map(({ id }) => id);
@@ -125,6 +137,7 @@ export class ResticEngine implements Engine {
     const forget = (ids: readonly string[]): Promise<void> => this.#forget(repository, ids);
     return flatten(image, keepLast, {
       repository,
+      server: await this.#repositories.server(),
       config: this.#config,
       context: this.#context,
       driver: DRIVER,
@@ -154,7 +167,9 @@ export class ResticEngine implements Engine {
     const limits = { maxUnused: this.#config.pruneMaxUnused, maxRepack: this.#config.pruneMaxRepack };
     const { access } = repository;
     await repository.runPatiently(ids.length > 0 ? restic.forget(access, ids, limits) : restic.prune(access, limits));
-    await sweepUploads(repository, await this.#repositories.server());
+    const server = await this.#repositories.server();
+    await sweepUploads(repository, server);
+    await sweepStaging(repository, server);
   }
 
   #url({ jobId, chain }: Point, path: AbsolutePath, format: BackupFormat): string {
@@ -167,18 +182,6 @@ export class ResticEngine implements Engine {
       path,
     });
   }
-}
-
-async function readFile(repository: Repository, snapshot: string, path: AbsolutePath): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  const output = new Writable({
-    write: (chunk: Buffer, _, done) => {
-      chunks.push(chunk);
-      done();
-    },
-  });
-  await repository.run(restic.dump(repository.access, snapshot, path, 'no-lock'), { output });
-  return Buffer.concat(chunks);
 }
 
 function dryRunSnapshots({ chain, vmId }: Pick<Point, 'chain' | 'vmId'>): Snapshot[] {

@@ -24,10 +24,11 @@ export async function layOut(
   { repository, context, driver, config }: FlattenMeans,
 ): Promise<ManifestFile[]> {
   const { files } = repository.host;
-  const newest = restored.filter((file) => file.link === restored.at(-1)?.link);
+  const last = restored.at(-1)?.link ?? 0;
+  const newest = restored.filter((file) => file.link === last);
   const target = joinPath(folder, image.vmId, 'backup');
   await files.makeFolder(target);
-  const groups = byDisk(restored);
+  const groups = byDisk(restored, last);
   for (const { name } of newest.filter((file) => parseDiskFile(file.name) !== undefined)) {
     const disk = parseDiskFile(name);
     const group = groups.get(disk?.diskId ?? -1);

@@ -47,7 +47,12 @@ export async function restoreLinks(
       );
     }
   };
-  const ended = await Promise.allSettled(Array.from({ length: PARALLEL }, worker)); // when one fails, the other still writes
+  const stopAll = (error: unknown): never => {
+    queue.length = 0;
+    throw error;
+  };
+  const workers = Array.from({ length: PARALLEL }, () => worker().catch(stopAll));
+  const ended = await Promise.allSettled(workers); // when one fails, the other still writes
   for (const one of ended) if (one.status === 'rejected') throw one.reason;
   return restored.sort((a, b) => a.link - b.link);
 }
@@ -78,16 +83,21 @@ export async function mergeDisk(
   return base.path;
 }
 
-/** Groups restored files by the disk that they hold, in the order of the chain. */
-export function byDisk(files: readonly RestoredFile[]): Map<number, [RestoredFile, ...RestoredFile[]]> {
+/**
+ * Groups restored files by the disk that they hold, in the order of the chain; of each disk only the unbroken run that
+ * ends with the newest backup: a disk that was absent in between is another one with the same number.
+ */
+export function byDisk(files: readonly RestoredFile[], newest: number): Map<number, [RestoredFile, ...RestoredFile[]]> {
   const groups = new Map<number, [RestoredFile, ...RestoredFile[]]>();
   for (const file of files) {
     const disk = parseDiskFile(file.name);
     if (disk === undefined) continue;
     const group = groups.get(disk.diskId);
-    if (group === undefined) groups.set(disk.diskId, [file]);
-    else group.push(file);
+    const previous = group?.[group.length - 1]?.link ?? -1;
+    if (group !== undefined && file.link - previous <= 1) group.push(file);
+    else groups.set(disk.diskId, [file]);
   }
+  for (const [diskId, group] of groups) if (group[group.length - 1]?.link !== newest) groups.delete(diskId);
   return groups;
 }
 

@@ -1,19 +1,18 @@
-import { hostname } from 'node:os';
+import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from '../../command/command';
 import * as restic from '../../command/restic';
 import type { ResticAccess } from '../../command/restic-access';
 import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
-import type { FileEntry, Host, RunOptions } from '../../host/host';
+import type { Host, RunOptions } from '../../host/host';
 import type { Hosts } from '../../host/hosts';
-import { type AbsolutePath, joinPath, parseAbsolutePath, parseHostName } from '../../opennebula/ids';
+import { type AbsolutePath, joinPath, parseAbsolutePath, parseHostName, type VmId } from '../../opennebula/ids';
+import { vmTag } from './chain';
 
 /** Pauses between two tries while a lock is held, in milliseconds: growing, so that many waiters do not crowd in. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Creating a repository takes seconds: one that is still beside its place after a day never will be one. */
-const DEAD_AFTER_SECONDS = 86_400;
 /** How long looking for stale locks may take, in milliseconds. */
 const UNLOCK_LIMIT_MS = 60_000;
 
@@ -75,43 +74,27 @@ export class Repository {
     }
   }
 
-  /** Looks up snapshots: those named, or all. What is missing is missing in the answer. */
-  snapshots(ids: readonly string[], dryRun: readonly Snapshot[]): Promise<Snapshot[]> {
-    return this.run(restic.snapshots(this.access, ids, dryRun));
+  /** Looks up snapshots: those named, or all of the VM. What is missing is missing in the answer. */
+  snapshots(ids: readonly string[], vmId: VmId, dryRun: readonly Snapshot[]): Promise<Snapshot[]> {
+    return this.run(restic.snapshots(this.access, { ids, tag: vmTag(vmId) }, dryRun));
   }
 
   /** The paths of a snapshot's files: those that were named when it was made, else what it holds. */
   async filesOf(snapshot: Snapshot): Promise<AbsolutePath[]> {
     const named = snapshot.paths.some((path) => /\/disk\.[^/]+$/.test(path));
-    const paths = named ? snapshot.paths : await this.run(restic.listFiles(this.access, snapshot.id));
+    const paths = named
+      ? snapshot.paths
+      : (await this.run(restic.listFiles(this.access, snapshot.id))).map(({ path }) => path);
     return paths.map((path) => parseAbsolutePath(path, `a path of snapshot ${snapshot.id.slice(0, 8)}`, 'damaged'));
   }
 
-  /**
-   * Creates the repository beside its place and renames it there: two first backups at once cannot spoil each other
-   * (restic 0.14 and 0.18 both answer 0 when two init at once, and leave two keys of which one fits nothing).
-   * `server` gives the files of the backup server.
-   */
-  async create(server: Host): Promise<void> {
-    const [folder, name] = [
-      this.path.slice(0, this.path.lastIndexOf('/')),
-      this.path.slice(this.path.lastIndexOf('/') + 1),
-    ];
-    const parent = parseAbsolutePath(folder, 'the datastore');
-    const staged = joinPath(parent, `${name}.new-${hostname()}.${process.pid}.${Date.now().toString(36)}`);
-    await server.files.makeFolder(parent);
-    for (const dead of (await server.files.list(parent, [])).filter((entry) => isDeadStaging(entry, name))) {
-      await server.files.remove(joinPath(parent, dead.name));
-    }
-    try {
-      await this.run(restic.init({ ...this.access, repository: staged }));
-      await server.files.rename(staged, this.path);
-    } catch (error) {
-      await server.files.remove(staged);
-      this.#patience.signal.throwIfAborted();
-      const there = await server.files.list(this.path, []).catch(() => []);
-      if (!there.some((entry) => entry.name === 'config')) throw error;
-    }
+  /** Whether the repository is there, by the files of the backup server. */
+  async exists(server: Host): Promise<boolean> {
+    const entries = await server.files.list(this.path, []).catch((error) => {
+      if (error instanceof DriverError && error.kind === 'notFound') return [];
+      throw error;
+    });
+    return entries.some(({ name }) => name === 'config');
   }
 
   /** Removes stale locks, even if the action was aborted. Best effort: what stays, the next action removes. */
@@ -126,6 +109,8 @@ export class Repository {
    * `server` gives the files of the backup server.
    */
   async takeBack(server: Host, snapshot: string): Promise<void> {
+    if (!/^[0-9a-f]{8,64}$/.test(snapshot))
+      throw new DriverError('internal', `${snapshot} is not the id of a snapshot`);
     const folder = joinPath(this.path, 'snapshots');
     const names = (await server.files.list(folder, [])).map(({ name }) => name);
     for (const name of names.filter((one) => one.startsWith(snapshot)))
@@ -134,7 +119,12 @@ export class Repository {
 
   /** Whether any lock is in the repository, by the files of the backup server. */
   async hasLocks(server: Host): Promise<boolean> {
-    return (await server.files.list(joinPath(this.path, 'locks'), [])).length > 0;
+    return (await this.lockFiles(server)).some((name) => /^[0-9a-f]{64}$/.test(name));
+  }
+
+  /** The names of all that lies where locks do: half written ones, too. */
+  async lockFiles(server: Host): Promise<string[]> {
+    return (await server.files.list(joinPath(this.path, 'locks'), [])).map(({ name }) => name);
   }
 
   /** restic tells a dead holder only on the holder's own host: so a lock that stays is judged there, if that can be reached. */
@@ -158,20 +148,15 @@ export class Repository {
   }
 }
 
-/** A repository that was being created by an action that is dead: on this front-end its process tells, on another its age. */
-function isDeadStaging({ name, modifiedAt }: FileEntry, repository: string): boolean {
-  const prefix = `${repository}.new-`;
-  if (!name.startsWith(prefix)) return false;
-  const [, host, pid] = /^(.+)\.([0-9]+)\.[0-9a-z]+$/.exec(name.slice(prefix.length)) ?? [];
-  if (host === hostname()) return !isRunning(Number(pid));
-  return Date.now() / 1000 - modifiedAt > DEAD_AFTER_SECONDS;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+/** Reads a small file of a snapshot. Throws `notFound`. */
+export async function readSnapshotFile(repository: Repository, snapshot: string, path: AbsolutePath): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const output = new Writable({
+    write: (chunk: Buffer, _, done) => {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  await repository.run(restic.dump(repository.access, snapshot, path, 'no-lock'), { output });
+  return Buffer.concat(chunks);
 }

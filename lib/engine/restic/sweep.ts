@@ -1,31 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../../host/host';
-import { joinPath } from '../../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { Repository } from './repository';
 
-/** restic uploads into `<name>-restic-temp-<random>` and renames; what a killed one left, no command of restic removes. */
-const UPLOAD = /-restic-temp-[0-9a-f]+$/;
+/**
+ * restic uploads under another name and renames; what a killed one left, no command of restic removes. By SFTP the name
+ * is `<id>-restic-temp-<random>`, in a local folder, as on the backup server itself, `<id>-tmp-<random>`.
+ */
+const UPLOAD = /^[0-9a-f]{64}-(restic-temp-[0-9a-f]+|tmp-[0-9]+)$/;
 const PARALLEL = 16;
+/** A lock is a few hundred bytes: its upload does not take this long while its owner lives, in milliseconds. */
+const LOCK_UPLOAD_MS = 2_000;
 
 /**
  * Removes the unfinished uploads of killed programs from a repository. They are listed first and the locks after:
  * an upload that is there while nobody holds a lock belongs to nobody, for its owner took a lock before it began.
+ * Only the upload of a lock itself is not protected so; of those the ones go that do not move on.
  * Returns how many were removed.
  */
 export async function sweepUploads(repository: Repository, server: Host): Promise<number> {
-  const data = joinPath(repository.path, 'data');
-  const folders = (await server.files.list(data, [])).filter(
+  const at = (...names: string[]): AbsolutePath => joinPath(repository.path, ...names);
+  const uploads = async (folder: AbsolutePath): Promise<AbsolutePath[]> =>
+    (await server.files.list(folder, []))
+      .filter(({ name }) => UPLOAD.test(name))
+      .map(({ name }) => joinPath(folder, name));
+  const locks = await uploads(at('locks'));
+  const data = (await server.files.list(at('data'), [])).filter(
     (entry) => entry.type === 'folder' && /^[0-9a-f]{2}$/.test(entry.name),
   );
-  const found: string[][] = [];
-  for (let at = 0; at < folders.length; at += PARALLEL) {
-    const some = folders.slice(at, at + PARALLEL);
-    const listed = await Promise.all(some.map(({ name }) => server.files.list(joinPath(data, name), [])));
-    listed.forEach((entries, index) => {
-      for (const { name } of entries.filter((entry) => UPLOAD.test(entry.name)))
-        found.push([some[index]?.name ?? '', name]);
-    });
+  const folders = [...data.map(({ name }) => at('data', name)), at('index'), at('snapshots')];
+  const found: AbsolutePath[] = [];
+  while (folders.length > 0) found.push(...(await Promise.all(folders.splice(0, PARALLEL).map(uploads))).flat());
+  const doomed: AbsolutePath[] = [];
+  if (locks.length > 0) {
+    await sleep(LOCK_UPLOAD_MS);
+    const still = await uploads(at('locks'));
+    doomed.push(...locks.filter((one) => still.includes(one)));
   }
-  if (found.length === 0 || (await repository.hasLocks(server))) return 0;
-  for (const names of found) await server.files.remove(joinPath(data, ...names));
-  return found.length;
+  if (found.length > 0 && !(await repository.hasLocks(server))) doomed.push(...found);
+  for (const path of doomed) await server.files.remove(path);
+  return doomed.length;
 }

@@ -1,0 +1,65 @@
+import * as restic from '../../command/restic';
+import { type BackupSummary, parseStatus, parseSummary } from '../../command/restic-output';
+import { asDriverError, DriverError } from '../../errors';
+import type { Host } from '../../host/host';
+import type { EngineContext } from '../engine';
+import type { Repository } from './repository';
+
+/** Where a snapshot is stored. */
+export interface Destination {
+  readonly repository: Repository;
+  /** The backup server, for its files. */
+  readonly server: Host;
+  readonly context: EngineContext;
+}
+
+/** What is stored, and how large all of it is. */
+export type Content = restic.BackupInput & { readonly bytes: number };
+
+/**
+ * Stores files as one snapshot that is complete. What restic says it stored is compared with what there is to store; a
+ * snapshot that differs, or whose run failed after all (restic makes one of what it could read), is removed again: nobody
+ * may ever find it. Throws what the run failed with, or `failed`.
+ */
+export async function storeSnapshot(
+  content: Content,
+  { repository, server, context }: Destination,
+): Promise<BackupSummary> {
+  let stored: BackupSummary | undefined;
+  const onLine = (line: string): void => {
+    if (line.includes('"message_type":"summary"')) stored = parseSummary(line);
+    const status = parseStatus(line);
+    if (status !== undefined) context.progress(Math.min(status.bytesDone, content.bytes), content.bytes);
+  };
+  try {
+    const summary = await repository.runPatiently(restic.backup(repository.access, content), { onLine });
+    if (summary.files === content.files.length && summary.bytes === content.bytes) return summary;
+    stored = summary;
+    throw incomplete(summary, content, repository.host);
+  } catch (error) {
+    if (stored !== undefined) await takeBack(stored, { repository, server, context });
+    throw error;
+  }
+}
+
+/** Removes a snapshot of which nobody was told. */
+export async function takeBack(
+  { snapshot }: BackupSummary,
+  { repository, server, context }: Destination,
+): Promise<void> {
+  await repository.takeBack(server, snapshot).catch((error) => {
+    context.log(`snapshot ${snapshot} is not complete, and could not be removed: ${asDriverError(error).message}`);
+  });
+}
+
+function incomplete(summary: BackupSummary, { files, bytes }: Content, host: Host): DriverError {
+  const read = `${summary.files} files with ${summary.bytes} bytes`;
+  return new DriverError(
+    'failed',
+    `the backup was not stored: restic read ${read}, not ${files.length} with ${bytes}`,
+    {
+      host: host.name,
+      hint: 'Something changed the files meanwhile; run the action again',
+    },
+  );
+}
