@@ -87,7 +87,8 @@ t.test('--help states the contract of every script', async (t) => {
       t.match(stdout, part, script);
     }
     for (const { exitCode, meaning } of Object.values(ERROR_KINDS)) {
-      t.match(stdout.replace(/\s+/g, ' '), `${exitCode} ${meaning}`, `${script} explains exit code ${exitCode}`);
+      const line = stdout.replace(/\s+/g, ' ').split(/ (?=[0-9]+ [a-z])/).find((one) => one.startsWith(`${exitCode} `));
+      t.match(line, meaning, `${script} explains exit code ${exitCode}`);
     }
     for (const option of ['message', 'dry-run', 'verbose', 'help', 'version']) t.match(stdout, ` --${option} `, script);
     const isAction = !UNSUPPORTED.some((name) => script.endsWith(`/${name}`));
@@ -192,13 +193,13 @@ t.test('--verbose tells what is done, in lines for the log', async (t) => {
 t.test('a wrong command line', async (t) => {
   const cases: [string, string[], RegExp][] = [
     ['restic/monitor', [], /0 arguments given, expected 1 \(DS_ID\)/],
-    ['restic/monitor', ['100', '101'], /expected 1 arguments? \(DS_ID\), got 2/],
+    ['restic/monitor', ['100', '101'], /2 arguments given, expected 1 \(DS_ID\)/],
     ['restic/monitor', ['100', '--nonsense'], /nonsense/],
     ['restic/monitor', ['100', '--message'], /message/],
     ['restic/ls', ['-i'], /-i|\bi\b/],
     ['restic/ls', ['-i', 'x'], /INCREMENT_ID is "x"/],
-    ['restic/backup', ['host1:/d', '0'], /expected 6 arguments/],
-    ['restic_downloader.rb', [], /expected 1 argument/],
+    ['restic/backup', ['host1:/d', '0'], /expected 6 \(/],
+    ['restic_downloader.rb', [], /expected 1 \(URL/],
   ];
   for (const [script, args, says] of cases) {
     const stdin = script === 'restic/ls' ? call('ls').stdin : world.message('monitor');
