@@ -1,7 +1,7 @@
 import type { AbsolutePath, DatastoreId, HostName, UserName } from '../opennebula/ids';
 import type { Secret } from '../secret';
 import type { Command } from './command';
-import { explainResticFailure } from './restic-failure';
+import { explainResticFailure, sshReason } from './restic-failure';
 
 /** How one repository is opened from one host. All limits are absent unless the datastore sets them. */
 export interface ResticAccess {
@@ -38,7 +38,7 @@ export function restic<T>(
       ? ['-r', access.repository]
       : [
           ...['-r', `sftp:${sftp.user}@${bracketed(sftp.server)}:${access.repository}`],
-          ...['-o', `sftp.command=${SSH} -l ${sftp.user} ${sftp.server.replace(/^\[(.*)\]$/, '$1')} -s sftp`],
+          ...['-o', `sftp.command=${sshWords(sftp).join(' ')}`],
           ...(connections === 5 ? [] : ['-o', `sftp.connections=${connections}`]),
         ];
   const limit =
@@ -59,4 +59,24 @@ export function restic<T>(
 /** restic takes everything up to a colon for the server; an IPv6 address stands in brackets. */
 function bracketed(server: HostName): string {
   return server.includes(':') && !server.startsWith('[') ? `[${server}]` : server;
+}
+
+/** The command by which restic reaches the backup server: ssh takes an IPv6 address without brackets. */
+function sshWords({ server, user }: NonNullable<ResticAccess['sftp']>): [string, ...string[]] {
+  const [program = 'ssh', ...options] = SSH.split(' ');
+  return [program, ...options, '-l', user, server.replace(/^\[(.*)\]$/, '$1'), '-s', 'sftp'];
+}
+
+/**
+ * Connects as restic would, and says what ssh itself says of it; undefined when it connects. restic ends as soon as its
+ * ssh does, and then has often not passed on why.
+ */
+export function askSsh(sftp: NonNullable<ResticAccess['sftp']>): Command<string | undefined> {
+  return {
+    argv: sshWords(sftp),
+    purpose: 'ask ssh why the backup server does not answer',
+    parse: ({ exitCode, stderr }) => (exitCode === 0 ? undefined : sshReason(stderr)),
+    dryRun: undefined,
+    accept: [1, 2, 255],
+  };
 }

@@ -9,6 +9,14 @@ const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup
 const SSH_FAILURE =
   /(connect to (?:host|address) .*|Could not resolve hostname.*|\S*Permission denied \(.*|[^\n]*[Hh]ost key [^\n]*(?:failed|known|changed).*|Connection (?:closed|reset|timed out).*|kex_exchange.*|No route to host.*)/;
 
+/** What stands in an error when ssh's reason got lost. */
+export const NO_REASON = 'ssh ended without a word';
+
+/** The reason in what ssh said, if one that is known is in it. */
+export function sshReason(text: string): string | undefined {
+  return SSH_FAILURE.exec(text)?.[1]?.trim();
+}
+
 /**
  * Recognises why restic failed, from its exit code (0.17 and later) or its words (before).
  * Each pattern was observed with restic 0.14 and 0.18. Returns undefined for what is not known.
@@ -48,7 +56,7 @@ export function explainResticFailure(
     });
   }
   if (/unable to start the sftp session|error receiving version packet|unexpectedly closed connection/.test(said)) {
-    const reason = SSH_FAILURE.exec(all)?.[1] ?? 'ssh ended without a word';
+    const reason = sshReason(all) ?? NO_REASON;
     return new DriverError(
       'unreachable',
       `${cannot}: the backup server ${access.sftp?.server ?? ''} does not answer by SFTP: ${reason}`,

@@ -87,7 +87,10 @@ t.test('--help states the contract of every script', async (t) => {
       t.match(stdout, part, script);
     }
     for (const { exitCode, meaning } of Object.values(ERROR_KINDS)) {
-      const line = stdout.replace(/\s+/g, ' ').split(/ (?=[0-9]+ [a-z])/).find((one) => one.startsWith(`${exitCode} `));
+      const line = stdout
+        .replace(/\s+/g, ' ')
+        .split(/ (?=[0-9]+ [a-z])/)
+        .find((one) => one.startsWith(`${exitCode} `));
       t.match(line, meaning, `${script} explains exit code ${exitCode}`);
     }
     for (const option of ['message', 'dry-run', 'verbose', 'help', 'version']) t.match(stdout, ` --${option} `, script);

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { resticDriver } from '../../lib/engine/restic/driver';
-import { quickenKey } from '../faults/quick-key';
+import { quickenKey } from '../helpers/quick-key';
 import type { Bed } from './bed';
 import { sshBed } from './ssh-bed';
 

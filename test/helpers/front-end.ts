@@ -93,7 +93,7 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
     repository: (vmId: number): string => join(datastore, String(vmId)),
 
     /** Starts a script as oned does: by its path, in a process group of its own, with only the environment of oned. */
-    start(script: string, args: readonly string[], stdin: string, more: NodeJS.ProcessEnv = {}): Running {
+    start(script: string, args: readonly string[], stdin: string | undefined, more: NodeJS.ProcessEnv = {}): Running {
       // tap puts its loader into NODE_OPTIONS of all children: it would slow each script down, and knows no .rb.
       const child = spawn('env', ['-u', 'NODE_OPTIONS', join(built, script), ...args], {
         env: { ...env, ...more },
@@ -116,7 +116,7 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
         );
       });
       child.stdin.on('error', () => {});
-      child.stdin.end(stdin);
+      if (stdin !== undefined) child.stdin.end(stdin);
       return { child, ended };
     },
 

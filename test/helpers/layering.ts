@@ -8,7 +8,7 @@ export type Sources = Readonly<Record<string, string>>;
 const LAYERS = ['remotes', 'action', 'engine', 'middle', 'bottom'];
 /** The folders of the middle layer may use each other, one way only. */
 const MIDDLE = ['command', 'host', 'opennebula'];
-const BOTTOM = ['lib/errors', 'lib/secret', 'lib/version'];
+const BOTTOM = ['lib/abort', 'lib/errors', 'lib/secret', 'lib/version'];
 
 /** Where a package may be imported. The tests may import all of them. */
 const PLACES: Readonly<Record<string, RegExp>> = {

@@ -2,7 +2,8 @@ import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from '../../command/command';
 import * as restic from '../../command/restic';
-import type { ResticAccess } from '../../command/restic-access';
+import { askSsh, type ResticAccess } from '../../command/restic-access';
+import { NO_REASON } from '../../command/restic-failure';
 import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host, RunOptions } from '../../host/host';
@@ -45,8 +46,12 @@ export class Repository {
   }
 
   /** Runs a command that takes no lock, or whose lock the caller handles. */
-  run<T>(command: Command<T>, options?: RunOptions): Promise<T> {
-    return this.host.run(command, options);
+  async run<T>(command: Command<T>, options?: RunOptions): Promise<T> {
+    try {
+      return await this.host.run(command, options);
+    } catch (error) {
+      throw await this.#withReason(error);
+    }
   }
 
   /**
@@ -62,7 +67,7 @@ export class Repository {
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS), first = false
     ) {
       try {
-        return await this.host.run(command, options);
+        return await this.run(command, options);
       } catch (error) {
         if (!(error instanceof DriverError) || error.kind !== 'locked') throw error;
         if (!first && Date.now() + pauseMs > deadline) throw this.#stillLocked(error);
@@ -138,6 +143,17 @@ export class Repository {
     } catch (error) {
       log(`the holder of the lock was not asked: ${asDriverError(error).message}`);
     }
+  }
+
+  /** An error that could not say why the backup server does not answer, with what ssh says of it. */
+  async #withReason(error: unknown): Promise<unknown> {
+    const { sftp } = this.access;
+    if (!(error instanceof DriverError) || !error.message.includes(NO_REASON) || sftp === undefined) return error;
+    const reason = await this.host.run(askSsh(sftp)).catch(() => undefined);
+    if (reason === undefined) return error;
+    const what = error.message.slice(0, error.message.indexOf(NO_REASON));
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return new DriverError(error.kind, `${what}${reason}`, { host: this.host.name, ...hint, cause: error });
   }
 
   #stillLocked(error: DriverError): DriverError {

@@ -95,8 +95,8 @@ t.test('restic: what it prints is understood, old and new', async (t) => {
     { id: 'ab', time: '2026-01-01T00:00:00Z', paths: ['/a'], tags: [] },
   ]);
   const nodes =
-    '{"struct_type":"snapshot"}\n{"struct_type":"node","type":"dir","path":"/a"}\n{"struct_type":"node","type":"file","path":"/a/vm.xml"}';
-  t.strictSame(parseFileList(nodes), ['/a/vm.xml']);
+    '{"struct_type":"snapshot"}\n{"struct_type":"node","type":"dir","path":"/a"}\n{"struct_type":"node","type":"file","path":"/a/vm.xml","size":5}';
+  t.strictSame(parseFileList(nodes), [{ path: '/a/vm.xml', sizeBytes: 5 }]);
   t.strictSame(parseVersion({ exitCode: 0, stdout: 'restic 0.14.0 compiled with go1.19', stderr: '' }), [0, 14]);
   t.throws(() => parseVersion({ exitCode: 0, stdout: 'bash', stderr: '' }), failure('failed'));
 });

@@ -1,0 +1,229 @@
+import { execFileSync } from 'node:child_process';
+import t, { type Test } from 'tap';
+import { deployId, type Ended, type FrontEndOptions, type Running } from '../helpers/front-end';
+import { realMessage, withAdded, withText } from '../helpers/messages';
+import { type FaultWorld, startFaultWorld, withAttribute } from './fault-world';
+import { plainLines } from './kills';
+import { holdLock } from './lock-holder';
+import { ofActions, type Process, send, until } from './processes-of';
+
+t.setTimeout(600_000);
+
+/** So slow, in KiB/s, that a backup surely still transfers when it is cancelled. */
+const SLOW = '1200';
+
+/** A backup: of which VM, where, and by what name. */
+interface Backup {
+  readonly vmId: number;
+  readonly systemDs?: number;
+  readonly deploy?: string;
+  readonly bridge?: string;
+}
+
+const VM1: Backup = { vmId: 1 };
+
+interface Bed {
+  readonly faults: FaultWorld;
+  readonly repository: (vmId: number) => string;
+  readonly lay: (backup: Backup) => void;
+  readonly start: (backup: Backup) => Running;
+  readonly cancel: (backup: Backup) => Promise<Ended>;
+  /** Waits until restic of this backup has sent something. */
+  readonly transferring: (backup: Backup) => Promise<boolean>;
+  readonly transfers: (backup: Backup) => Process[];
+}
+
+/** A world in which VM 1 has a backup already, and a disk full of new data. */
+async function makeBed(t: Test, options: FrontEndOptions = {}): Promise<Bed> {
+  const faults = await startFaultWorld(options);
+  t.teardown(() => faults.stop());
+  const { world } = faults;
+  const repository = (vmId: number): string => world.repository(vmId);
+  for (const vmId of [1, 10]) faults.init(repository(vmId));
+  const disk = faults.newDisk('disk');
+  await faults.makeChain(1, disk, 1);
+  faults.keep();
+  disk.change(150);
+  let laid = 0;
+  const place = ({ vmId, systemDs = 102 }: Backup): string =>
+    `host1:${world.staging(vmId, systemDs).replace('/datastores/', '//datastores/')}`;
+  const bridged = (message: string, { bridge }: Backup): string =>
+    bridge === undefined ? message : withAdded(message, 'BACKUP_CONFIG', 'LAST_BRIDGE', bridge);
+  const transfers = ({ vmId, systemDs }: Backup): Process[] => {
+    const folder = `${world.staging(vmId, systemDs)}/`;
+    return ofActions(world.ssh.folder).filter(
+      ({ name, argv }) => name === 'restic' && argv.some((word) => word.startsWith(folder)),
+    );
+  };
+  return {
+    ...{ faults, repository, transfers },
+    lay: ({ vmId, systemDs }) => faults.stage(vmId, disk, 0, `laid${laid++}`, systemDs),
+    start: (backup) => {
+      const { vmId, systemDs = 102, deploy = deployId(vmId) } = backup;
+      const [args, message] = world.backupCall(vmId, [0], 0);
+      const slow = withAttribute(withText(message, 'VM', 'DEPLOY_ID', deploy), 'RESTIC_BWLIMIT', SLOW);
+      const words = [place(backup), args[1] ?? '', deploy, ...args.slice(3, 5), String(systemDs)];
+      return world.start('restic/backup', words, bridged(slow, backup));
+    },
+    cancel: (backup) =>
+      world.run(
+        'restic/backup_cancel',
+        [place(backup), backup.deploy ?? deployId(backup.vmId)],
+        bridged(realMessage('backup_cancel'), backup),
+      ),
+    transferring: (backup) => {
+      const before = stored(repository(backup.vmId)).kib;
+      return until(() => transfers(backup).length > 0 && stored(repository(backup.vmId)).kib > before + 200, 60);
+    },
+  };
+}
+
+/** The files that hold data and snapshots, and their size. */
+function stored(repository: string): { readonly files: readonly string[]; readonly kib: number } {
+  const text = execFileSync(
+    'sh',
+    ['-c', 'cd "$1" && find data snapshots -type f -printf "%s %p\\n" 2>/dev/null || true', 'sh', repository],
+    {
+      encoding: 'utf8',
+    },
+  );
+  const lines = text.split('\n').filter((line) => line !== '');
+  return { files: lines.sort(), kib: lines.reduce((sum, line) => sum + Number.parseInt(line, 10), 0) / 1024 };
+}
+
+/** What must hold after a backup was cancelled. */
+async function expectCancelled(
+  t: Test,
+  { faults, repository }: Bed,
+  what: string,
+  ended: Ended,
+  before: readonly string[],
+): Promise<void> {
+  t.comment(`${what}: the backup ended with ${ended.code ?? ended.signal}: ${ended.stderr.trim()}`);
+  t.equal(ended.stdout, '', `${what}: the backup answers nothing`);
+  // Before Node has set its handlers up, the signal ends it without a word.
+  if (ended.signal === null)
+    t.same([ended.code, plainLines(ended.stderr).length], [14, 1], `${what}: it fails with one line`);
+  t.same(await faults.quiet(), [], `${what}: nothing runs any more`);
+  t.same(faults.debris(repository(1)), [], `${what}: no lock, half upload or temporary folder is left`);
+  const { files } = stored(repository(1));
+  // Only a very slow machine leaves data to the next prune, and then says so.
+  if (!ended.stderr.includes('left to the next action'))
+    t.same(files, before, `${what}: the repository holds what it held before`);
+  t.same(faults.damage(repository(1)), undefined, `${what}: the repository is sound`);
+}
+
+t.test('cancel ends a backup in each of its phases and leaves nothing of it', async (t) => {
+  const bed = await makeBed(t);
+  const { faults, lay, start, cancel, transfers, transferring, repository } = bed;
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const phases: Record<string, () => Promise<unknown>> = {
+    'as Node starts': () => pause(20),
+    'as it connects': async () => {
+      await until(() =>
+        ofActions(faults.world.ssh.folder).some(({ argv }) => argv.some((word) => word.endsWith('/backup'))),
+      );
+      await pause(200);
+    },
+    'as restic starts': () => until(() => transfers(VM1).length > 0, 60, 2),
+    'in the transfer': () => transferring(VM1),
+  };
+  for (const [phase, reached] of Object.entries(phases)) {
+    faults.reset();
+    lay(VM1);
+    const { files } = stored(repository(1));
+    const backup = start(VM1);
+    await reached();
+    const began = Date.now();
+    const cancelled = await cancel(VM1);
+    t.comment(`${phase}: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s`);
+    t.same([cancelled.code, cancelled.stdout, plainLines(cancelled.stderr)], [0, '', []], `${phase}: cancel succeeds`);
+    await expectCancelled(t, bed, phase, await backup.ended, files);
+  }
+
+  faults.reset();
+  lay(VM1);
+  const holder = await holdLock(faults, repository(1));
+  t.teardown(() => send('SIGKILL', holder.pid));
+  const { files } = stored(repository(1));
+  const backup = start(VM1);
+  await until(() => faults.resticCalls().at(-1)?.endsWith(' unlock') ?? false, 60, 5);
+  const began = Date.now();
+  t.equal((await cancel(VM1)).code, 0, 'waiting for a lock: cancel succeeds');
+  t.comment(`waiting for a lock: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s`);
+  const ended = await backup.ended;
+  t.equal(faults.debris(repository(1)).length, 1, "waiting for a lock: the holder's lock stays");
+  await holder.release();
+  await expectCancelled(t, bed, 'waiting for a lock', ended, files);
+
+  const idle = await cancel(VM1);
+  t.same([idle.code, idle.stdout, idle.stderr], [0, '', ''], 'without a backup, cancel succeeds');
+  lay(VM1);
+  t.equal((await start(VM1).ended).code, 0, 'and the next backup succeeds');
+});
+
+t.test('cancel ends the backup of its VM and no other', async (t) => {
+  const { faults, lay, start, cancel, transfers, transferring, repository } = await makeBed(t);
+  const others: Record<string, Backup> = {
+    'VM 10': { vmId: 10 },
+    'VM 1 in another system datastore': { vmId: 1, systemDs: 1020 },
+    'the same folder under another DEPLOY_ID': { vmId: 1, deploy: `${deployId(1)}0` },
+  };
+  const all = [VM1, ...Object.values(others)];
+  for (const one of all.slice(0, 3)) lay(one);
+  const running = all.slice(0, 3).map((one) => start(one));
+  for (const one of all.slice(0, 3)) t.ok(await transferring(one), 'it transfers');
+  running.push(start(all[3] as Backup)); // not at once: the two share their staging folder
+  t.ok(await until(() => transfers(VM1).length === 2, 60), 'as does that of the same folder');
+  t.equal((await cancel(VM1)).code, 0);
+  const [mine, ...rest] = await Promise.all(running.map(({ ended }) => ended));
+  t.equal(mine?.code, 14, 'the backup of VM 1 was cancelled');
+  for (const [index, what] of Object.keys(others).entries()) {
+    t.same([rest[index]?.code, plainLines(rest[index]?.stderr ?? '')], [0, []], `${what} survives`);
+  }
+  t.same(await faults.quiet(), []);
+  for (const vmId of [1, 10]) t.equal(faults.damage(repository(vmId)), undefined, 'the repository is sound');
+  // A half upload beside a running backup may be its own: the next removal sweeps it.
+  const locks = [1, 10].flatMap((vmId) => faults.debris(repository(vmId))).filter((name) => name.startsWith('locks/'));
+  t.same(locks, [], 'no lock is left');
+});
+
+t.test(
+  'cancel ends what a killed action left running, on the bridge host if there is one',
+  { timeout: 600_000 },
+  async (t) => {
+    const bed = await makeBed(t, { names: ['host1', 'server', 'bridge'], sshds: 3 });
+    const { faults, lay, start, cancel, transferring, transfers, repository } = bed;
+    const { ssh } = faults.world;
+    const bridged: Backup = { vmId: 1, bridge: 'bridge' };
+    lay(bridged);
+    const { files } = stored(repository(1));
+    const logins = ssh.connections('host1');
+    const backup = start(bridged);
+    t.ok(await transferring(bridged));
+    t.equal((await cancel(bridged)).code, 0);
+    await expectCancelled(t, bed, 'on a bridge host', await backup.ended, files);
+    t.equal(ssh.connections('host1'), logins, 'the host itself was left alone');
+
+    const kept = start(bridged);
+    t.ok(await transferring(bridged));
+    const programs = ofActions(ssh.folder).filter(({ environment }) =>
+      environment.some((word) => word.startsWith('ONE_BACKUP_ACTION=')),
+    );
+    for (const { pid } of programs) send('SIGSTOP', pid);
+    send('SIGKILL', kept.child.pid ?? 0);
+    await kept.ended;
+    t.equal(transfers(bridged).length, 1, 'restic was kept artificially');
+    const other = await cancel({ ...bridged, deploy: `${deployId(1)}0` });
+    t.same([other.code, transfers(bridged).length], [0, 1], 'the cancel of another VM lets it be');
+    const began = Date.now();
+    const cancelled = await cancel(bridged);
+    t.comment(
+      `programs without their action: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s: ${cancelled.stderr.trim()}`,
+    );
+    t.equal(cancelled.code, 0);
+    t.same(await faults.quiet(), []);
+    t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
+    t.same(faults.debris(repository(1)), [], 'and removes what the killed one left');
+  },
+);

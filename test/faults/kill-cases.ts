@@ -1,0 +1,101 @@
+import { randomFrom } from '../helpers/disk';
+import type { Running } from '../helpers/front-end';
+import type { FaultWorld } from './fault-world';
+import { ofActions, type Process, processes, send, servedBy, until } from './processes-of';
+
+/** What a fault takes: the action itself, restic, its connection's session, or the session that serves restic's SFTP. */
+export type Victim = 'action' | 'restic' | 'connection' | 'sftp';
+
+/** When: so many milliseconds after the n-th start of restic (0: after the start of the action). */
+interface Point {
+  readonly stage: number;
+  readonly afterMs: number;
+}
+
+/** Where an undisturbed run spends its time: when it started each restic, and its end, in milliseconds. */
+export interface Course {
+  readonly stages: readonly number[];
+  readonly endMs: number;
+}
+
+/** Runs an action undisturbed and notes its course. */
+export async function observe(faults: FaultWorld, start: () => Running): Promise<Course> {
+  const before = faults.resticCalls().length;
+  const began = Date.now();
+  const { child, ended } = start();
+  const stages = [0];
+  let over = false;
+  const watch = until(
+    () => {
+      while (stages.length - 1 < faults.resticCalls().length - before) stages.push(Date.now() - began);
+      return over;
+    },
+    120,
+    2,
+  );
+  const { code, stderr } = await ended;
+  over = true;
+  await watch;
+  if (code !== 0) throw new Error(`${child.spawnfile}: ${stderr}`);
+  return { stages, endMs: Date.now() - began };
+}
+
+/** Picks points of a course by a seed: spread over all of it, one in each equal part, wherever in that. */
+export function pickPoints({ stages, endMs }: Course, count: number, seed: number): Point[] {
+  const random = randomFrom(seed);
+  return Array.from({ length: count }, (_, index) => {
+    const at = ((index + random()) / count) * endMs;
+    const stage = stages.findLastIndex((began) => began <= at);
+    return { stage, afterMs: Math.round(at - (stages[stage] ?? 0)) };
+  });
+}
+
+/** Starts an action, kills the victim at the point or as soon after it as there is one, and waits for what the action says. */
+export async function strike(
+  faults: FaultWorld,
+  victim: Victim,
+  { stage, afterMs }: Point,
+  start: () => Running,
+  host: string,
+): Promise<{ readonly hit: boolean; readonly code: number | null; readonly stderr: string; readonly ms: number }> {
+  const before = faults.resticCalls().length;
+  const began = Date.now();
+  const { child, ended } = start();
+  let over = false;
+  const done = ended.then((result) => {
+    over = true;
+    return result;
+  });
+  await until(() => over || faults.resticCalls().length - before >= stage, 120, 2);
+  await new Promise((resolve) => setTimeout(resolve, afterMs));
+  let hit = false;
+  await until(
+    () => {
+      const doomed = over ? [] : victims(faults, victim, child.pid ?? 0, host);
+      for (const { pid } of doomed) hit = send('SIGKILL', pid) || hit;
+      return over || hit;
+    },
+    120,
+    2,
+  );
+  const { code, stderr } = await done;
+  return { hit, code, stderr, ms: Date.now() - began };
+}
+
+function victims({ world }: FaultWorld, victim: Victim, actionPid: number, host: string): Process[] {
+  if (victim === 'action') return processes().filter(({ pid }) => pid === actionPid);
+  const { folder, port } = { folder: world.ssh.folder, port: world.ssh.port };
+  const ours = ofActions(folder);
+  if (victim === 'restic') return ours.filter(({ name }) => name === 'restic');
+  if (victim === 'connection')
+    return servedBy(
+      ours.filter(({ pid }) => pid === actionPid),
+      folder,
+      port(host),
+    );
+  return servedBy(
+    ours.filter(({ name, argv }) => name === 'ssh' && argv.at(-1) === 'sftp'),
+    folder,
+    port('server'),
+  );
+}

@@ -1,0 +1,38 @@
+import { chainIn, withAttribute } from './fault-world';
+import { testKills } from './kills';
+
+const LANES = [
+  { victims: ['action', 'restic', 'connection'], sftpOnly: [] },
+  { victims: ['sftp'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
+] as const;
+
+testKills('flatten', LANES, async (faults) => {
+  const { world } = faults;
+  const repository = world.repository(1);
+  faults.init(repository);
+  const disk = faults.newDisk('vm1');
+  const chain = await faults.makeChain(1, disk, 4);
+  return {
+    repository,
+    host: 'server',
+    lay: () => {},
+    start: (bandwidthKib) => {
+      const message = world.imageMessage('increment_flatten', 1, chain, (text) =>
+        bandwidthKib === undefined ? text : withAttribute(text, 'RESTIC_BWLIMIT', bandwidthKib),
+      );
+      return world.start('restic/increment_flatten', ['6'], message);
+    },
+    // KEEP_LAST is 2: increments 2 and 3 stay. By the old chain, too: oned may never hear of the new one.
+    lost: async (answered) => {
+      const lost: string[] = [];
+      const chains = answered === undefined ? [chain] : [chainIn(answered), chain];
+      for (const one of chains) {
+        for (const id of [2, 3]) {
+          const differs = await faults.differs(1, one, id, disk.at(String(id)));
+          if (differs !== undefined) lost.push(`${id} of ${JSON.stringify(one)}: ${differs}`);
+        }
+      }
+      return lost;
+    },
+  };
+});
