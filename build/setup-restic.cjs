@@ -30,7 +30,7 @@ function isNewEnough(restic) {
   return Number(major) > 0 || Number(minor) >= NEW_ENOUGH;
 }
 
-/** Returns the mirrors of Debian's main archive in this machine's configuration; the lists need not be there. */
+/** Returns the mirrors of Debian's main archive in this machine's configuration. */
 function mirrors() {
   const format = ['indextargets', '--format', '$(REPO_URI) $(ORIGIN)', 'Created-By: Packages'];
   const targets = (output('apt-get', format) ?? '').split('\n').filter((line) => !line.includes('security'));
@@ -76,7 +76,8 @@ function fetchFrom(mirror, suite, keyring, folder) {
 function fetchRestic(folder) {
   if (isNewEnough('restic')) return `the installed restic is 0.${NEW_ENOUGH} or newer already`;
   const keyring = KEYRINGS.find((path) => existsSync(path));
-  const found = mirrors();
+  let found = mirrors();
+  if (found.length === 0 && output('apt-get', ['-qq', 'update']) !== undefined) found = mirrors(); // apt tells them from its lists
   if (keyring === undefined || found.length === 0)
     return 'this machine has no mirror of Debian in its apt configuration';
   for (const mirror of found) {

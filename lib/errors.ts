@@ -42,7 +42,7 @@ export class DriverError extends Error {
   constructor(kind: ErrorKind, what: string, details: ErrorDetails = {}) {
     const where = details.host === undefined ? '' : ` (on ${details.host})`;
     const remedy = details.hint === undefined ? '' : `. ${details.hint}.`;
-    super(oneAsciiLine(`${what}${where}${remedy}`), { cause: details.cause });
+    super(oneAsciiLine(`${what.replace(/\.$/, '')}${where}${remedy}`), { cause: details.cause });
     this.name = 'DriverError';
     this.kind = kind;
     this.host = details.host;

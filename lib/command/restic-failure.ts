@@ -67,7 +67,7 @@ export function explainResticFailure(
     return new DriverError('notFound', `${cannot}: ${lastWords(said)} in ${repository}`, { host });
   }
   if (
-    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|There were \d+ errors|does not exist.*data\//i.test(
+    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|ReadFull\(|There were \d+ errors|does not exist.*data\//i.test(
       said,
     )
   ) {
