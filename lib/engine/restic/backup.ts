@@ -28,6 +28,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const manifest = manifestOf(source, examined.files, { driver: means.driver, datastoreId: context.datastore.id });
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
+  // Connects to the backup server while restic works; what is there now is asked again when it has ended.
+  if (!context.dryRun) repository.lockFiles(means.server).catch(() => {});
   try {
     const summary = await store({ files, tags: [vmTag(source.vm.id)], bytes: staged.totalBytes }, means);
     await clearDeadLocks(means);

@@ -137,7 +137,7 @@ t.test('hosts, users and folders', async (t) => {
   for (const text of ['-oProxyCommand=x', 'a b', 'a\nb', 'user@host', "a'b", '$(id)', '.', 'a/b', 'x'.repeat(256)]) {
     refused(t, { RESTIC_SFTP_SERVER: text }, 'RESTIC_SFTP_SERVER');
   }
-  for (const text of ['oneadmin', 'a.b-c_d', 'DOMAIN\\user', 'x'.repeat(64)]) {
+  for (const text of ['oneadmin', 'a.b-c_d', 'x'.repeat(64)]) {
     t.equal(parse({ RESTIC_SFTP_USER: text }).user, text);
   }
   for (const text of ['-l', 'a b', 'a:b', 'a;b', '$USER', 'x'.repeat(65)]) {
