@@ -135,7 +135,10 @@ t.test('when oned refuses, the error lists what was created', async (t) => {
   const second = await restore({});
   t.strictSame([second.ended.code, second.ended.stdout, second.calls.length], [13, '', 2]);
   const said = second.ended.stderr;
-  t.match(said, /^images \d+ were created, then: oned refused one\.image\.allocate: Not authorized: "quota"\. Really\. [^\n]*\n$/);
+  t.match(
+    said,
+    /^images \d+ were created, then: oned refused one\.image\.allocate: Not authorized: "quota"\. Really\. [^\n]*\n$/,
+  );
   const created = /^images (\d+) were created, then: [^\n]*oneimage delete (\d+)\.$/m.exec(said);
   t.ok(created, said);
   t.equal(created?.[1], created?.[2]);
