@@ -140,8 +140,13 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
 
     /** Waits until no process of any action is left on any host; returns what is left after a while. */
     async quiet(seconds = 30): Promise<string[]> {
-      await until(() => leftovers(world.ssh.folder).length === 0, seconds);
-      return leftovers(world.ssh.folder);
+      // One look can miss a process that is forked while its parent, which was listed, ends: three in a row do not.
+      let quietLooks = 0;
+      await until(() => {
+        quietLooks = leftovers(world.ssh.folder).length === 0 ? quietLooks + 1 : 0;
+        return quietLooks >= 3;
+      }, seconds);
+      return quietLooks >= 3 ? [] : leftovers(world.ssh.folder);
     },
 
     async stop(): Promise<void> {
