@@ -1,21 +1,13 @@
 import { DriverError } from '../errors';
 import type { Outcome } from './command';
 import type { ResticAccess } from './restic-access';
+import { sshReason } from './ssh-client';
 
 /** restic's exit codes since 0.17 (restic manual, "Exit codes"); older versions end with 1 and are known by their words. */
 const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup: 3 } as const;
 
-/** What ssh says when it cannot connect; everything else that it prints, such as a banner, is no reason. */
-const SSH_FAILURE =
-  /(connect to (?:host|address) .*|Could not resolve hostname.*|\S*Permission denied \(.*|[^\n]*[Hh]ost key [^\n]*(?:failed|known|changed).*|Connection (?:closed|reset|timed out).*|kex_exchange.*|No route to host.*)/;
-
 /** What stands in an error when ssh's reason got lost. */
 export const NO_REASON = 'ssh ended without a word';
-
-/** The reason in what ssh said, if one that is known is in it. */
-export function sshReason(text: string): string | undefined {
-  return SSH_FAILURE.exec(text)?.[1]?.trim();
-}
 
 /**
  * Recognises why restic failed, from its exit code (0.17 and later) or its words (before).

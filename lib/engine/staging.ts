@@ -3,8 +3,9 @@ import type { FileEntry, Host } from '../host/host';
 import { parseDiskFile } from '../opennebula/backup-url';
 import { type AbsolutePath, joinPath } from '../opennebula/ids';
 import type { BackupFormat } from '../opennebula/image';
-import { MANIFEST_FILE, type Manifest, type ManifestFile } from '../opennebula/manifest';
+import { MANIFEST_FILE, type ManifestFile } from '../opennebula/manifest';
 import type { BackupSource } from './engine';
+import { manifestFile } from './manifests';
 
 /** The content of a staging folder, checked: what a backup is made of. */
 export interface Staged {
@@ -56,32 +57,10 @@ export async function writeManifest(host: Host, folder: AbsolutePath, text: stri
   };
 }
 
-/** The manifest of a new backup. */
-export function manifestOf(
-  source: BackupSource,
-  files: readonly ManifestFile[],
-  base: Pick<Manifest, 'driver' | 'datastoreId'>,
-): Manifest {
-  const { vm, jobId } = source;
-  return {
-    version: 1,
-    ...base,
-    time: new Date().toISOString(),
-    vmId: vm.id,
-    vmName: vm.name,
-    ...(jobId === undefined ? {} : { jobId }),
-    ...(vm.chainImageId === undefined ? {} : { imageId: vm.chainImageId }),
-    incrementId: vm.incrementId,
-    ...(vm.parentId === undefined ? {} : { parentId: vm.parentId }),
-    files,
-  };
-}
-
-function toManifestFile({ name, sizeBytes }: FileEntry, { vm }: BackupSource): ManifestFile {
-  const diskId = parseDiskFile(name)?.diskId;
-  if (diskId === undefined) return { name, sizeBytes };
-  const virtualSizeMb = vm.diskSizesMb.get(diskId);
-  return { name, sizeBytes, diskId, ...(virtualSizeMb === undefined ? {} : { virtualSizeMb }) };
+function toManifestFile(entry: FileEntry, { vm }: BackupSource): ManifestFile {
+  const file = manifestFile(entry);
+  const virtualSizeMb = file.diskId === undefined ? undefined : vm.diskSizesMb.get(file.diskId);
+  return virtualSizeMb === undefined ? file : { ...file, virtualSizeMb };
 }
 
 function expected({ diskIds, vm }: BackupSource): FileEntry[] {

@@ -1,3 +1,4 @@
+import { DriverError } from '../errors';
 import type { DatastoreId, DiskId, ImageId, IncrementId, JobId, VmId } from './ids';
 
 /** The name of the file that each of our backups carries, beside the disks and vm.xml. */
@@ -7,6 +8,8 @@ export const MANIFEST_FILE = 'manifest.json';
 export interface ManifestFile {
   readonly name: string;
   readonly sizeBytes: number;
+  /** 64 hexadecimal digits, where the engine does not check what it stores by itself. */
+  readonly sha256?: string;
   /** The disk that it holds, if it holds one. */
   readonly diskId?: DiskId;
   /** The size of that disk as the VM saw it, in MB. */
@@ -35,6 +38,28 @@ export interface Manifest {
   /** The sources that this backup replaced when it was merged from them. */
   readonly replaces?: readonly string[];
   readonly files: readonly ManifestFile[];
+}
+
+/** Reads a manifest. Throws `damaged` for what is none; fields that are not known are kept. */
+export function parseManifest(text: string, what: string): Manifest {
+  const refuse = (why: string): never => {
+    throw new DriverError('damaged', `${what} is no manifest: ${why}`);
+  };
+  let found: Partial<Manifest> | null = null;
+  try {
+    found = JSON.parse(text) as Partial<Manifest> | null;
+  } catch (error) {
+    refuse((error as Error).message);
+  }
+  if (found?.version !== 1) return refuse('it is not of version 1');
+  const isFile = (file: Partial<ManifestFile> | null): boolean =>
+    typeof file?.name === 'string' && Number.isSafeInteger(file.sizeBytes) && !file.name.includes('/');
+  if (!Array.isArray(found.files) || !found.files.every(isFile)) return refuse('its list of files is broken');
+  const { replaces = [] } = found;
+  if (!Array.isArray(replaces) || !replaces.every((one) => typeof one === 'string'))
+    return refuse('"replaces" is broken');
+  if (![found.vmId, found.incrementId].every(Number.isSafeInteger)) return refuse('VM and increment are not numbers');
+  return found as Manifest;
 }
 
 /** Returns the manifest as the text of its file. */

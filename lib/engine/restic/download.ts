@@ -8,19 +8,16 @@ import type { Snapshot } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import { Shelf } from '../../host/shelf';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
-import {
-  type BackupUrl,
-  formatBackupUrl,
-  incrementOfDiskFile,
-  parseDiskFile,
-  TPM_FILE,
-} from '../../opennebula/backup-url';
+import { type BackupUrl, formatBackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
 import { lastOf } from '../../opennebula/increment';
+import { type Links, newestOf, resolveChain } from '../chain';
+import { byDisk, nameOf } from '../chain-files';
 import type { EngineContext } from '../engine';
-import { type Links, resolveChain, vmTag } from './chain';
+import { byImport, holds, missingDisk } from '../point-files';
+import { type StoredSnapshot, snapshotsOf, vmTag } from './chain';
 import type { ResticConfig } from './config';
-import { byDisk, mergeDisk, nameOf, restoreLinks } from './merge';
+import { mergeDisk, restoreLinks } from './merge';
 import type { Repository } from './repository';
 
 /** What a download needs beside the URL. */
@@ -45,16 +42,13 @@ export async function download(url: BackupUrl, output: Writable, means: Download
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
     }
   }
-  const links = resolveChain(
-    await means.repository.snapshots([], means.vmId, dryRunSnapshots(url, means)),
-    url.chain,
-    means.vmId,
-  );
+  const all = await means.repository.snapshots([], means.vmId, dryRunSnapshots(url, means));
+  const links = resolveChain(snapshotsOf(all, means.vmId), url.chain, means.vmId);
   if (whole || (links.length === 1 && url.format === 'raw')) {
-    const { snapshot } = links[links.length - 1] as (typeof links)[number];
-    const path = (await means.repository.filesOf(snapshot)).find((one) => holds(nameOf(one), url));
+    const { stored } = newestOf(links);
+    const path = (await means.repository.filesOf(stored)).find((one) => holds(nameOf(one), url));
     if (path === undefined) throw missingDisk(url);
-    return streamFull(snapshot.id, path, output, means);
+    return streamFull(stored.id, path, output, means);
   }
   await streamMerged(url, links, output, means);
 }
@@ -86,7 +80,12 @@ async function streamFull(
   }
 }
 
-async function streamMerged(url: BackupUrl, links: Links, output: Writable, means: DownloadMeans): Promise<void> {
+async function streamMerged(
+  url: BackupUrl,
+  links: Links<StoredSnapshot>,
+  output: Writable,
+  means: DownloadMeans,
+): Promise<void> {
   const { repository, config, context } = means;
   const folder = await makeTemporaryFolder(repository.host, config.temporaryFolder, 'one-backup-download-');
   const shelf = shelfOf(url, config);
@@ -110,7 +109,7 @@ async function streamMerged(url: BackupUrl, links: Links, output: Writable, mean
 /** Restores and merges; leaves one file at `ready`: the disk, or for rbd the archive of its exports that Ceph's cp unpacks. */
 async function prepare(
   url: BackupUrl,
-  links: Links,
+  links: Links<StoredSnapshot>,
   folder: AbsolutePath,
   ready: AbsolutePath,
   { repository }: DownloadMeans,
@@ -123,8 +122,7 @@ async function prepare(
     const flat = joinPath(folder, 'exports');
     await repository.host.files.makeFolder(flat);
     for (const file of files) await repository.host.files.rename(file.path, joinPath(flat, file.name));
-    const number = (name: string): number => incrementOfDiskFile(name) ?? -1; // the full export, rbd2, comes first
-    const names = files.map(({ name }) => name).sort((a, b) => number(a) - number(b));
+    const names = files.map(({ name }) => name).sort(byImport);
     await repository.run(archive.pack(flat, names, ready));
   } else {
     await repository.host.files.rename(await mergeDisk(repository, files), ready);
@@ -147,14 +145,4 @@ async function send(file: AbsolutePath, output: Writable, { progress, signal }: 
 
 function dryRunSnapshots({ chain, path }: BackupUrl, { vmId }: DownloadMeans): Snapshot[] {
   return chain.map(({ source }) => ({ id: source, time: '', tags: [vmTag(vmId)], paths: [path] }));
-}
-
-function holds(name: string, { disk }: BackupUrl): boolean {
-  return disk === 'tpm' ? name === TPM_FILE : parseDiskFile(name)?.diskId === disk;
-}
-
-function missingDisk(url: BackupUrl): DriverError {
-  return new DriverError('notFound', `the backup holds no disk ${url.disk}`, {
-    hint: 'The action "ls" names the disks that it holds',
-  });
 }

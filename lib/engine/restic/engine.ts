@@ -3,28 +3,21 @@ import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
 import { DriverError } from '../../errors';
 import type { Space } from '../../host/host';
-import { type BackupUrl, formatBackupUrl, parseDiskFile, TPM_FILE } from '../../opennebula/backup-url';
-import { type AbsolutePath, type DiskId, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
-import type { BackupFormat, BackupImage } from '../../opennebula/image';
-import { type Chain, lastOf } from '../../opennebula/increment';
+import type { BackupUrl } from '../../opennebula/backup-url';
+import { type AbsolutePath, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
+import type { BackupImage } from '../../opennebula/image';
+import { lastOf } from '../../opennebula/increment';
 import { DRIVER_VERSION } from '../../version';
-import type {
-  BackupSource,
-  Engine,
-  EngineContext,
-  FlattenedChain,
-  Point,
-  PointFiles,
-  StoredBackup,
-  StoredFile,
-} from '../engine';
+import { chainOf, findStored, newestOf, relatedTo, resolveChain } from '../chain';
+import { nameOf } from '../chain-files';
+import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import { pointFiles } from '../point-files';
 import { backUp } from './backup';
-import { findSnapshot, relatedTo, resolveChain, vmTag } from './chain';
+import { snapshotsOf, vmTag } from './chain';
 import { parseResticConfig, type ResticConfig } from './config';
 import { sweepStaging } from './create';
 import { download, shelfOf } from './download';
 import { flatten } from './flatten';
-import { nameOf } from './merge';
 import { Repositories } from './repositories';
 import { type Repository, readSnapshotFile } from './repository';
 import { sweepUploads } from './sweep';
@@ -71,28 +64,13 @@ export class ResticEngine implements Engine {
       point.vmId,
       dryRunSnapshots(point),
     );
-    const complete = point.chain.every(({ source }) => findSnapshot(asked, source, point.vmId) !== undefined);
-    const links = resolveChain(
-      complete ? asked : await repository.snapshots([], point.vmId, []),
-      point.chain,
-      point.vmId,
-    );
-    const last = links[links.length - 1] as (typeof links)[number];
-    const paths = (await repository.filesOf(last.snapshot)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
-    const stored = { ...point, chain: links.map(({ increment }) => increment) as unknown as Chain };
-    const toFile = (path: AbsolutePath, format: BackupFormat): StoredFile => ({
-      path,
-      url: this.#url(stored, path, format),
-    });
-    const disks = new Map<DiskId, StoredFile>();
-    for (const path of paths) {
-      const disk = parseDiskFile(nameOf(path));
-      if (disk !== undefined) disks.set(disk.diskId, toFile(path, disk.format));
-    }
-    const vmXml = paths.find((path) => nameOf(path) === 'vm.xml');
-    if (vmXml === undefined) throw new DriverError('damaged', `snapshot ${last.increment.source} holds no vm.xml`);
-    const tpm = paths.find((path) => nameOf(path) === TPM_FILE);
-    return { point: stored, disks, tpm: tpm === undefined ? undefined : toFile(tpm, 'raw'), vmXml };
+    const found = snapshotsOf(asked, point.vmId);
+    const complete = point.chain.every(({ source }) => findStored(found, source) !== undefined);
+    const all = complete ? found : snapshotsOf(await repository.snapshots([], point.vmId, []), point.vmId);
+    const links = resolveChain(all, point.chain, point.vmId);
+    const paths = await repository.filesOf(newestOf(links).stored);
+    const datastoreId = this.#context.datastore.id;
+    return pointFiles({ ...point, chain: chainOf(links) }, paths, { scheme: RESTIC_SCHEME, datastoreId });
   }
 
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
@@ -103,14 +81,10 @@ export class ResticEngine implements Engine {
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
     }
     // A URL from before a flatten: what was merged has another snapshot and another folder, but the same names.
-    const links = resolveChain(
-      await repository.snapshots([], point.vmId, dryRunSnapshots(point)),
-      point.chain,
-      point.vmId,
-    );
-    const { snapshot } = links[links.length - 1] as (typeof links)[number];
-    const moved = (await repository.filesOf(snapshot)).find((one) => nameOf(one) === nameOf(path));
-    return readSnapshotFile(repository, snapshot.id, moved ?? path);
+    const all = await repository.snapshots([], point.vmId, dryRunSnapshots(point));
+    const { stored } = newestOf(resolveChain(snapshotsOf(all, point.vmId), point.chain, point.vmId));
+    const moved = (await repository.filesOf(stored)).find((one) => nameOf(one) === nameOf(path));
+    return readSnapshotFile(repository, stored.id, moved ?? path);
   }
 
   /**
@@ -127,7 +101,7 @@ export class ResticEngine implements Engine {
       return list();
     });
     if (all === undefined) return;
-    const mine = relatedTo(all, image.chain, image.vmId).map(({ id }) => id);
+    const mine = relatedTo(snapshotsOf(all, image.vmId), image.chain).map(({ id }) => id);
     await this.#forget(repository, mine);
   }
 
@@ -170,17 +144,6 @@ export class ResticEngine implements Engine {
     const server = await this.#repositories.server();
     await sweepUploads(repository, server);
     await sweepStaging(repository, server);
-  }
-
-  #url({ jobId, chain }: Point, path: AbsolutePath, format: BackupFormat): string {
-    return formatBackupUrl({
-      scheme: RESTIC_SCHEME,
-      format,
-      datastoreId: this.#context.datastore.id,
-      jobId,
-      chain,
-      path,
-    });
   }
 }
 

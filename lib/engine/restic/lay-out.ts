@@ -5,10 +5,12 @@ import { incrementOfDiskFile, parseDiskFile } from '../../opennebula/backup-url'
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { type Chain, lastOf } from '../../opennebula/increment';
-import { formatManifest, MANIFEST_FILE, type Manifest, type ManifestFile } from '../../opennebula/manifest';
+import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebula/manifest';
+import { byDisk, type ChainFile } from '../chain-files';
 import type { EngineContext } from '../engine';
+import { manifestFile, mergedManifest } from '../manifests';
 import type { FlattenMeans } from './flatten';
-import { byDisk, mergeDisk, type RestoredFile } from './merge';
+import { mergeDisk } from './merge';
 import type { Repository } from './repository';
 
 /**
@@ -19,7 +21,7 @@ import type { Repository } from './repository';
 export async function layOut(
   image: BackupImage,
   merged: Chain,
-  restored: readonly RestoredFile[],
+  restored: readonly ChainFile[],
   folder: AbsolutePath,
   { repository, context, driver, config }: FlattenMeans,
 ): Promise<ManifestFile[]> {
@@ -46,11 +48,9 @@ export async function layOut(
     await files.rename(path, joinPath(target, name));
   }
   const dryRun = newest.map(({ name }) => ({ name, type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }));
-  const held = (await files.list(target, dryRun)).map(({ name, sizeBytes }): ManifestFile => {
-    const disk = parseDiskFile(name);
-    return disk === undefined ? { name, sizeBytes } : { name, sizeBytes, diskId: disk.diskId };
-  });
-  const text = formatManifest(manifest(image, merged, held, { driver, datastoreId: context.datastore.id }));
+  const held = (await files.list(target, dryRun)).map(manifestFile);
+  const origin = { driver, datastoreId: context.datastore.id };
+  const text = formatManifest(mergedManifest(image, merged, held, origin));
   await files.write(joinPath(target, MANIFEST_FILE), text);
   return [
     ...held,
@@ -66,28 +66,4 @@ async function makeSparse({ host }: Repository, path: AbsolutePath, { log, signa
     log(`not made sparse: ${asDriverError(error).message}`);
   });
   await host.run(qemuImg.check(path));
-}
-
-function manifest(
-  image: BackupImage,
-  merged: Chain,
-  files: readonly ManifestFile[],
-  base: Pick<Manifest, 'driver' | 'datastoreId'>,
-): Manifest {
-  return {
-    version: 1,
-    ...base,
-    time: new Date().toISOString(),
-    vmId: image.vmId,
-    ...(image.jobId === undefined ? {} : { jobId: image.jobId }),
-    imageId: image.id,
-    incrementId: lastOf(merged).id,
-    replaces: merged.map(({ source }) => source),
-    files,
-  };
-}
-
-/** Whether a file of a snapshot belongs into the merged one: not its manifest, which is written anew. */
-export function isBackupFile(name: string): boolean {
-  return name === 'vm.xml' || name.startsWith('disk.');
 }

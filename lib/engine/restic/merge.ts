@@ -1,21 +1,14 @@
 import * as qemuImg from '../../command/qemu-img';
 import * as restic from '../../command/restic';
 import { DriverError } from '../../errors';
-import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
-import type { Links } from './chain';
+import type { Links } from '../chain';
+import { type ChainFile, type DiskFiles, nameOf } from '../chain-files';
+import type { StoredSnapshot } from './chain';
 import type { Repository } from './repository';
 
 /** How many snapshots are restored at a time: the work of one is mostly to wait for the server. */
 const PARALLEL = 2;
-
-/** A file of a chain, restored below a temporary folder. */
-export interface RestoredFile {
-  readonly path: AbsolutePath;
-  readonly name: string;
-  /** Its place in the chain: 0 for the full backup. */
-  readonly link: number;
-}
 
 /**
  * Restores the files with these names (restic's patterns for `--include`) of all snapshots of a chain, each below a
@@ -23,21 +16,21 @@ export interface RestoredFile {
  */
 export async function restoreLinks(
   repository: Repository,
-  links: Links,
+  links: Links<StoredSnapshot>,
   folder: AbsolutePath,
   patterns: readonly string[],
   wanted: (name: string) => boolean,
-): Promise<RestoredFile[]> {
+): Promise<ChainFile[]> {
   const [major, minor] = await repository.run(restic.version(repository.access));
   const sparse = major > 0 || minor >= 15; // restic's changelog: restore --sparse since 0.15
-  const restored: RestoredFile[] = [];
+  const restored: ChainFile[] = [];
   const queue = links.map((link, index) => ({ link, index }));
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { link, index } = next;
       const target = joinPath(folder, index);
-      const paths = (await repository.filesOf(link.snapshot)).filter((path) => wanted(nameOf(path)));
-      await repository.run(restic.restore(repository.access, link.snapshot.id, target, patterns, sparse));
+      const paths = (await repository.filesOf(link.stored)).filter((path) => wanted(nameOf(path)));
+      await repository.run(restic.restore(repository.access, link.stored.id, target, patterns, sparse));
       restored.push(
         ...paths.map((path) => ({
           path: parseAbsolutePath(`${target}${path}`, 'a restored file'),
@@ -61,10 +54,7 @@ export async function restoreLinks(
  * Merges one disk of a chain, whose files stand in order, into the first of them, and returns that.
  * Each file's own idea of its backing file is meaningless (contract, backup) and is replaced, never followed.
  */
-export async function mergeDisk(
-  repository: Repository,
-  files: readonly [RestoredFile, ...RestoredFile[]],
-): Promise<AbsolutePath> {
+export async function mergeDisk(repository: Repository, files: DiskFiles): Promise<AbsolutePath> {
   const { host } = repository;
   const [base, ...increments] = files;
   const { format } = await host.run(qemuImg.info(base.path));
@@ -81,27 +71,4 @@ export async function mergeDisk(
   if (increments.length > 0) await host.run(qemuImg.commit(below.path, base.path));
   if (format === 'qcow2') await host.run(qemuImg.check(base.path));
   return base.path;
-}
-
-/**
- * Groups restored files by the disk that they hold, in the order of the chain; of each disk only the unbroken run that
- * ends with the newest backup: a disk that was absent in between is another one with the same number.
- */
-export function byDisk(files: readonly RestoredFile[], newest: number): Map<number, [RestoredFile, ...RestoredFile[]]> {
-  const groups = new Map<number, [RestoredFile, ...RestoredFile[]]>();
-  for (const file of files) {
-    const disk = parseDiskFile(file.name);
-    if (disk === undefined) continue;
-    const group = groups.get(disk.diskId);
-    const previous = group?.[group.length - 1]?.link ?? -1;
-    if (group !== undefined && file.link - previous <= 1) group.push(file);
-    else groups.set(disk.diskId, [file]);
-  }
-  for (const [diskId, group] of groups) if (group[group.length - 1]?.link !== newest) groups.delete(diskId);
-  return groups;
-}
-
-/** The last part of a path. */
-export function nameOf(path: AbsolutePath): string {
-  return path.slice(path.lastIndexOf('/') + 1);
 }

@@ -1,9 +1,10 @@
 import t from 'tap';
-import type { Snapshot } from '../../../../lib/command/restic-output';
-import { findMerged, mergedTags, relatedTo, resolveChain, vmTag } from '../../../../lib/engine/restic/chain';
-import { parseVmId } from '../../../../lib/opennebula/ids';
-import { formatChain, parseChain } from '../../../../lib/opennebula/increment';
-import { failure } from '../../../helpers/failure';
+import type { Snapshot } from '../../../lib/command/restic-output';
+import { chainOf, findMerged, relatedTo, resolveChain } from '../../../lib/engine/chain';
+import { mergedTags, snapshotsOf, vmTag } from '../../../lib/engine/restic/chain';
+import { parseVmId } from '../../../lib/opennebula/ids';
+import { formatChain, parseChain } from '../../../lib/opennebula/increment';
+import { failure } from '../../helpers/failure';
 
 const vm = parseVmId('7', 'VM');
 const id = (short: string): string => short.padEnd(64, '0');
@@ -13,10 +14,10 @@ const merged = (short: string, replaced: string): Snapshot => ({
   tags: mergedTags(vm, parseChain(replaced, 'x')),
 });
 const resolved = (all: Snapshot[], chain: string): string =>
-  formatChain(resolveChain(all, parseChain(chain, 'x'), vm).map(({ increment }) => increment));
+  formatChain(chainOf(resolveChain(snapshotsOf(all, vm), parseChain(chain, 'x'), vm)));
 const related = (all: Snapshot[], chain: string): string[] =>
-  relatedTo(all, parseChain(chain, 'x'), vm)
-    .map((one) => one.id.slice(0, 8))
+  relatedTo(snapshotsOf(all, vm), parseChain(chain, 'x'))
+    .map(({ source }) => source)
     .sort();
 
 t.test('a chain whose snapshots are there is itself, other VMs aside', async (t) => {
@@ -48,9 +49,9 @@ t.test('when oned never heard of a flatten, the merged snapshot stands for what 
 
 t.test('a merged snapshot is known by exactly what it replaces', async (t) => {
   const all = [merged('ffffffff', '0:aaaaaaaa,1:bbbbbbbb')];
-  t.equal(findMerged(all, parseChain('0:aaaaaaaa,1:bbbbbbbb', 'x'), vm)?.id, id('ffffffff'));
-  t.equal(findMerged(all, parseChain('0:aaaaaaaa,1:bbbbbbbb,2:cccccccc', 'x'), vm), undefined);
-  t.equal(findMerged(all, parseChain('0:aaaaaaaa', 'x'), vm), undefined);
+  t.equal(findMerged(snapshotsOf(all, vm), parseChain('0:aaaaaaaa,1:bbbbbbbb', 'x'))?.id, id('ffffffff'));
+  t.equal(findMerged(snapshotsOf(all, vm), parseChain('0:aaaaaaaa,1:bbbbbbbb,2:cccccccc', 'x')), undefined);
+  t.equal(findMerged(snapshotsOf(all, vm), parseChain('0:aaaaaaaa', 'x')), undefined);
 });
 
 t.test(
