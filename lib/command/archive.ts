@@ -11,12 +11,21 @@ export function pack(folder: AbsolutePath, names: readonly string[], archive: Ab
   };
 }
 
-/** Takes all rights on a file from everybody but its owner. */
-export function makePrivate(file: AbsolutePath): Command<undefined> {
+/** The same, of files in different folders, to stdout. Each name stands alone in the archive. */
+export function packFrom(files: readonly AbsolutePath[]): Command<undefined> {
+  const parts = files.flatMap((path) => {
+    const at = path.lastIndexOf('/');
+    return [`--directory=${path.slice(0, at) || '/'}`, `./${path.slice(at + 1)}`];
+  });
   return {
-    argv: ['chmod', '600', '--', file],
-    purpose: 'make the merged disk private',
+    argv: ['tar', '--create', '--gzip', '--file=-', '--transform=s,^[.]/,,', ...parts],
+    purpose: 'pack the exports',
     parse: nothing,
     dryRun: undefined,
   };
+}
+
+/** Writes a file to stdout. */
+export function concatenate(file: AbsolutePath): Command<undefined> {
+  return { argv: ['cat', '--', file], purpose: `read ${file}`, parse: nothing, dryRun: undefined };
 }

@@ -46,6 +46,75 @@ export function commit(top: AbsolutePath, base: AbsolutePath): Command<undefined
   };
 }
 
+/** A disk of a chain: of which format its file is, not what its header says of the file below it. */
+export interface ChainDisk {
+  readonly path: AbsolutePath;
+  readonly format: 'qcow2' | 'raw';
+}
+
+/**
+ * Names a chain to qemu, the full backup first, without regard to what the headers say of backing files: those are
+ * meaningless (contract, backup), and need not be changed (qemu(1), "json:" pseudo-protocol; qemu's block options).
+ */
+export function chainOf([base, ...increments]: readonly [ChainDisk, ...ChainDisk[]]): string {
+  const node = ({ path, format }: ChainDisk) => ({ driver: format, file: { driver: 'file', filename: path } });
+  const bottom: object = base.format === 'qcow2' ? { ...node(base), backing: null } : node(base);
+  return `json:${JSON.stringify(increments.reduce((backing, disk) => ({ ...node(disk), backing }), bottom))}`;
+}
+
+/** Writes what a chain shows as a qcow2 of its own. Each line of the output says how far it is. */
+export function convert(chain: string, target: AbsolutePath): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'convert', '-p', '-O', 'qcow2', '--', chain, target],
+    purpose: 'merge the chain',
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/** How much of a conversion is done, from 0 to 1, in a piece of its output: `    (12.34/100%)`. */
+export function convertedShare(line: string): number | undefined {
+  const found = /\(([0-9.]+)\/100%\)/.exec(line);
+  return found === null ? undefined : Number(found[1]) / 100;
+}
+
+/** Makes an empty qcow2. */
+export function create(file: AbsolutePath, sizeBytes: number): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'create', '-q', '-f', 'qcow2', '--', file, String(sizeBytes)],
+    purpose: `make ${nameOf(file)}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/** Writes all that stands above `base` in a chain into it. Only its top, which must be empty, is opened for writing beside it. */
+export function commitChain(chain: string, base: AbsolutePath): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'commit', '-q', '-b', base, '--', chain],
+    purpose: `merge the chain into ${nameOf(base)}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/** Compares what two disks show (qemu-img(1), "compare"): throws `damaged` when they differ. */
+export function compare(chain: string, { path, format }: ChainDisk): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'compare', '-q', '-F', format, '--', chain, path],
+    purpose: `compare ${nameOf(path)} with its chain`,
+    parse: nothing,
+    dryRun: undefined,
+    classify: ({ exitCode }, host) =>
+      exitCode === 1
+        ? new DriverError('damaged', `${nameOf(path)} is not what its chain shows`, {
+            host,
+            hint: 'Nothing was changed; check the storage of this host, then try again',
+          })
+        : undefined,
+  };
+}
+
 /** Checks the consistency of a qcow2: exit code 3 (leaked clusters) is no damage (qemu-img(1), "check"). */
 export function check(file: AbsolutePath): Command<undefined> {
   return {

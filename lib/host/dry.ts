@@ -67,6 +67,11 @@ class DryFiles implements Files {
     return [...dryRun];
   }
 
+  async read(path: AbsolutePath, dryRun: string): Promise<Buffer> {
+    this.#print(`read ${path}`);
+    return Buffer.from(dryRun);
+  }
+
   async write(path: AbsolutePath): Promise<void> {
     this.#print(`write ${path}`);
   }

@@ -110,6 +110,12 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
   }
   const how = exitCode > 128 ? `was killed by signal ${exitCode - 128}` : `ended with exit code ${exitCode}`;
   const said = lastLine(stderr);
+  if (/no space left on device|disk quota exceeded/i.test(stderr)) {
+    return new DriverError('noSpace', `cannot ${command.purpose}: no space is left: ${said}`, {
+      host,
+      hint: 'Free some space there and try again',
+    });
+  }
   return new DriverError('failed', `cannot ${command.purpose}: ${program} ${how}${said === '' ? '' : `: ${said}`}`, {
     host,
   });

@@ -17,12 +17,17 @@ export interface FileEntry {
   readonly modifiedAt: number;
 }
 
+/** A vm.xml, a TPM state or a manifest is smaller than this. */
+export const SMALL_FILE_BYTES = 64 * 2 ** 20;
+
 /** Files of a host. Every method throws `notFound`, `noSpace` or `failed` with the path and the host in the message. */
 export interface Files {
   /** The filesystem that holds the path, or its nearest existing parent. */
   space(path: AbsolutePath): Promise<Space>;
   /** The entries of a folder; a dry run goes on with `dryRun`. */
   list(path: AbsolutePath, dryRun: readonly FileEntry[]): Promise<FileEntry[]>;
+  /** Reads a small file, of at most SMALL_FILE_BYTES; a dry run goes on with `dryRun`. */
+  read(path: AbsolutePath, dryRun: string): Promise<Buffer>;
   /** Writes a small file so that it is either complete or not there: temporary name, then rename. Mode 0600. */
   write(path: AbsolutePath, text: string): Promise<void>;
   /** Creates a folder and its parents; one that exists is fine. */

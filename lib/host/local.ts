@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { lstat, mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { firstOf } from '../abort';
 import type { Command } from '../command/command';
@@ -7,7 +7,7 @@ import { lookFor, parseFound, type Supervision, supervised } from '../command/su
 import { DriverError } from '../errors';
 import type { AbsolutePath } from '../opennebula/ids';
 import { execute, type RunningProcess } from './execute';
-import type { FileEntry, Files, Host, RunOptions, Space } from './host';
+import { type FileEntry, type Files, type Host, type RunOptions, SMALL_FILE_BYTES, type Space } from './host';
 
 /** What every host of an action shares. */
 export interface HostSettings {
@@ -107,6 +107,13 @@ class LocalFiles implements Files {
     });
   }
 
+  async read(path: AbsolutePath): Promise<Buffer> {
+    return this.#told(path, async () => {
+      refuseLarge((await stat(path)).size);
+      return readFile(path);
+    });
+  }
+
   async write(path: AbsolutePath, text: string): Promise<void> {
     await this.#told(path, async () => {
       await writeFile(`${path}.part`, text, { mode: 0o600 });
@@ -133,6 +140,11 @@ class LocalFiles implements Files {
       throw fileError(path, cause as NodeJS.ErrnoException, 'the front-end');
     }
   }
+}
+
+/** Throws when a file that is to be read at once is larger than any that belongs to a backup. */
+export function refuseLarge(sizeBytes: number): void {
+  if (sizeBytes > SMALL_FILE_BYTES) throw new Error(`it is larger than ${SMALL_FILE_BYTES / 2 ** 20} MiB`);
 }
 
 function describe(name: string, stats: Awaited<ReturnType<typeof lstat>>): FileEntry {

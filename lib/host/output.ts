@@ -70,7 +70,7 @@ function eachLine(stream: Readable, onLine: (line: string) => void): () => strin
   let last = '';
   stream.on('error', () => {});
   stream.on('data', (chunk: Buffer) => {
-    const lines = (rest + decoder.write(chunk)).split('\n');
+    const lines = (rest + decoder.write(chunk)).split(/[\r\n]/); // a program that draws its progress ends lines by \r
     rest = lines.pop() as string;
     for (const line of lines.filter((one) => one.trim() !== '')) {
       last = line;

@@ -2,7 +2,7 @@ import type SftpClient from 'ssh2-sftp-client';
 import { DriverError } from '../errors';
 import type { AbsolutePath } from '../opennebula/ids';
 import type { FileEntry, Files, Space } from './host';
-import { fileError, nearest } from './local';
+import { fileError, nearest, refuseLarge } from './local';
 
 /** How long a host may take to answer one request about a file, in milliseconds. */
 const FILE_ANSWER_LIMIT_MS = 60_000;
@@ -48,6 +48,13 @@ export class SftpFiles implements Files {
         sizeBytes: size,
         modifiedAt: Math.floor(modifyTime / 1000),
       }));
+    });
+  }
+
+  async read(path: AbsolutePath): Promise<Buffer> {
+    return this.#told(path, async (client) => {
+      refuseLarge((await client.stat(path)).size);
+      return (await client.get(path)) as Buffer;
     });
   }
 

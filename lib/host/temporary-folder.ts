@@ -2,6 +2,7 @@ import { type Command, nothing } from '../command/command';
 import type { AbsolutePath } from '../opennebula/ids';
 import { joinPath, parseAbsolutePath } from '../opennebula/ids';
 import type { Host } from './host';
+import { startKeeper } from './keeper';
 
 /** A folder that does not outlive the action, however that ends. */
 export interface TemporaryFolder {
@@ -44,25 +45,17 @@ while :; do sleep 3600 >/dev/null 2>&1 & wait $!; kill $! 2>/dev/null; done`;
  * removes it when the action ends, is killed, or loses its connection. Throws `failed` with what mktemp said.
  */
 export async function makeTemporaryFolder(host: Host, parent: AbsolutePath, prefix: string): Promise<TemporaryFolder> {
-  const keeper: Command<undefined> = {
+  const command: Command<undefined> = {
     argv: ['sh', '-c', KEEP.trim(), 'one-backup-folder', parent, prefix, REMOVE.trim()],
     purpose: `make a temporary folder in ${parent}`,
     parse: nothing,
     dryRun: undefined,
     ignoreStalls: true,
   };
-  const end = new AbortController();
-  let kept: Promise<undefined> | undefined;
-  const path = await new Promise<AbsolutePath>((resolve, reject) => {
-    const onLine = (line: string): void => resolve(parseAbsolutePath(line, 'the temporary folder', 'failed'));
-    kept = host.run(keeper, { until: end.signal, onLine });
-    kept.then(() => resolve(joinPath(parent, `${prefix}DRYRUN`)), reject);
-  });
-  return {
-    path,
-    remove: async () => {
-      end.abort();
-      await kept;
-    },
-  };
+  const keeper = await startKeeper(host, command);
+  const path =
+    keeper.said === undefined
+      ? joinPath(parent, `${prefix}DRYRUN`)
+      : parseAbsolutePath(keeper.said, 'the temporary folder', 'failed');
+  return { path, remove: () => keeper.end() };
 }

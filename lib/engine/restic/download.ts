@@ -54,8 +54,8 @@ export async function download(url: BackupUrl, output: Writable, means: Download
 }
 
 /** The shelf on which the first evaluation of a download command leaves its merged disk for the second. */
-export function shelfOf(url: BackupUrl, config: ResticConfig): Shelf {
-  return new Shelf(config.temporaryFolder, formatBackupUrl(url));
+export function shelfOf(url: BackupUrl, config: ResticConfig, { hosts }: EngineContext): Shelf {
+  return new Shelf(hosts.local, true, config.temporaryFolder, formatBackupUrl(url));
 }
 
 /** Holds a lock while it streams, so that no prune takes the data away; but a lock never stops a restore. */
@@ -88,7 +88,7 @@ async function streamMerged(
 ): Promise<void> {
   const { repository, config, context } = means;
   const folder = await makeTemporaryFolder(repository.host, config.temporaryFolder, 'one-backup-download-');
-  const shelf = shelfOf(url, config);
+  const shelf = shelfOf(url, config, context);
   try {
     const ready = joinPath(folder.path, 'ready');
     if (context.dryRun) return await prepare(url, links, folder.path, ready, means);
@@ -127,7 +127,6 @@ async function prepare(
   } else {
     await repository.host.files.rename(await mergeDisk(repository, files), ready);
   }
-  await repository.run(archive.makePrivate(ready));
 }
 
 async function send(file: AbsolutePath, output: Writable, { progress, signal }: EngineContext): Promise<void> {

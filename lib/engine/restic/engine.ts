@@ -133,7 +133,7 @@ export class ResticEngine implements Engine {
   }
 
   async endDownload(url: BackupUrl): Promise<void> {
-    if (!this.#context.dryRun) await shelfOf(url, this.#config).clear();
+    await shelfOf(url, this.#config, this.#context).clear();
   }
 
   /** Forgets and prunes; prunes even if there is nothing to forget: an earlier try may have been killed between the two. */

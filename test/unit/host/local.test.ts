@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -192,17 +193,21 @@ t.test(
 );
 
 t.test('the shelf gives what was put on it once, and nothing of anybody else', async (t) => {
-  const shelf = new Shelf(path('tmp'), 'key');
+  const shelfOf = (key: string): Shelf => new Shelf(host(), true, path('tmp'), key);
+  const onShelf = (): string[] => readdirSync(path('tmp')).filter((name) => name.startsWith('one-backup-shelf'));
+  const shelf = shelfOf('key');
   t.notOk(await shelf.take(path('tmp/taken')));
-  writeFileSync(path('tmp/one'), 'merged', { mode: 0o600 });
+  writeFileSync(path('tmp/one'), 'merged', { mode: 0o644 });
   await shelf.put(path('tmp/one'));
-  t.notOk(await new Shelf(path('tmp'), 'other key').take(path('tmp/taken')));
-  t.ok(await new Shelf(path('tmp'), 'key').take(path('tmp/taken')));
+  t.notOk(await shelfOf('other key').take(path('tmp/taken')));
+  t.ok(await shelfOf('key').take(path('tmp/taken')));
   t.equal(readFileSync(path('tmp/taken'), 'utf8'), 'merged');
+  t.equal(statSync(path('tmp/taken')).mode & 0o777, 0o600);
   t.notOk(await shelf.take(path('tmp/again')));
-  writeFileSync(path('tmp/open'), 'merged', { mode: 0o644 });
+  writeFileSync(path('tmp/open'), 'merged');
   await shelf.put(path('tmp/open'));
+  chmodSync(path(`tmp/${onShelf()[0]}`), 0o644);
   t.notOk(await shelf.take(path('tmp/again')), 'others could have written it');
   await shelf.clear();
-  t.notOk(readdirSync(path('tmp')).some((name) => name.startsWith('one-backup-shelf')));
+  t.strictSame(onShelf(), []);
 });

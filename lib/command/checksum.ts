@@ -1,0 +1,24 @@
+import { DriverError } from '../errors';
+import type { AbsolutePath } from '../opennebula/ids';
+import type { Command } from './command';
+
+/** openssl uses the processor's own instructions for SHA-256 and is three times as fast as sha256sum without them. */
+const SCRIPT =
+  'if command -v openssl >/dev/null; then exec openssl dgst -sha256 -r "$@"; else exec sha256sum -- "$@"; fi';
+
+/** Computes the SHA-256 of files: 64 hexadecimal digits for each, in their order. `limits` are words of throttle(). */
+export function sha256(files: readonly AbsolutePath[], limits: readonly string[] = []): Command<string[]> {
+  const [program, ...args] = [...limits, 'sh', '-c', SCRIPT, 'one-backup-sha256', ...files] as [string, ...string[]];
+  return {
+    argv: [program, ...args],
+    purpose: 'compute the checksums',
+    dryRun: files.map(() => '0'.repeat(64)),
+    parse: ({ stdout }) => {
+      // openssl(1) with -r prints `HASH *FILE`, sha256sum(1) `HASH  FILE`, after a backslash when the name is escaped
+      const found = [...stdout.matchAll(/^\\?([0-9a-f]{64}) [ *]/gm)].map(([, hash]) => hash as string);
+      if (found.length !== files.length)
+        throw new DriverError('failed', 'the checksums of the files are not all there');
+      return found;
+    },
+  };
+}

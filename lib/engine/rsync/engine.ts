@@ -1,0 +1,105 @@
+import type { Writable } from 'node:stream';
+import { removeBackups } from '../../command/receiving';
+import type { Host, Space } from '../../host/host';
+import type { BackupUrl } from '../../opennebula/backup-url';
+import { type AbsolutePath, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
+import type { BackupImage } from '../../opennebula/image';
+import { DRIVER_VERSION } from '../../version';
+import { chainOf, newestOf, relatedTo } from '../chain';
+import { nameOf } from '../chain-files';
+import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import { pointFiles } from '../point-files';
+import { backUp } from './backup';
+import { parseRsyncConfig, type RsyncConfig } from './config';
+import { type DownloadMeans, download, shelfOf } from './download';
+import { flatten } from './flatten';
+import { needOnServer } from './server';
+import { VmFolder, vmIdIn } from './vm-folder';
+
+/** The scheme of the URLs. */
+export const RSYNC_SCHEME = 'rsync';
+const DRIVER = `rsync ${DRIVER_VERSION}`;
+/** How long taking back a backup that nobody was told of may take once the action was aborted, in milliseconds. */
+const DISCARD_LIMIT_MS = 4_000;
+
+/** Backups as folders of plain files, one for each, on a server that gives a shell with rsync and qemu-img. */
+export class RsyncEngine implements Engine {
+  readonly #context: EngineContext;
+  readonly #config: RsyncConfig;
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+    this.#config = parseRsyncConfig(context.datastore);
+  }
+
+  async space(): Promise<Space> {
+    return (await this.#server()).files.space(this.#context.datastore.basePath);
+  }
+
+  async backup(source: BackupSource): Promise<StoredBackup> {
+    const host = await this.#context.hosts.at(source.host);
+    const folder = await this.#folder(source.vm.id);
+    await needOnServer(folder.server, ['rsync']);
+    return backUp(source, { host, folder, config: this.#config, context: this.#context, driver: DRIVER });
+  }
+
+  async discard(vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {
+    const { server, path } = await this.#folder(vmId);
+    await server.run(removeBackups(path, [source]), { evenAbortedMs: DISCARD_LIMIT_MS });
+  }
+
+  async files(point: Point): Promise<PointFiles> {
+    const folder = await this.#folder(point.vmId);
+    const links = await folder.resolve(point.chain);
+    const paths = (await folder.chainFiles([newestOf(links)])).map(({ path }) => path);
+    const origin = { scheme: RSYNC_SCHEME, datastoreId: this.#context.datastore.id };
+    return pointFiles({ ...point, chain: chainOf(links) }, paths, origin);
+  }
+
+  /** Only the name counts of the path: the folder is that of the point, so that nobody reads any other file. */
+  async read(point: Point, path: AbsolutePath): Promise<Buffer> {
+    const folder = await this.#folder(point.vmId);
+    const { stored } = newestOf(await folder.resolve(point.chain));
+    return folder.server.files.read(folder.at(stored.source, nameOf(path)), '');
+  }
+
+  async remove({ vmId, chain }: BackupImage): Promise<void> {
+    const folder = await this.#folder(vmId);
+    await needOnServer(folder.server, []);
+    const mine = relatedTo(await folder.stored(chain), chain).map(({ source }) => source);
+    await folder.server.run(removeBackups(folder.path, mine));
+  }
+
+  async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
+    if (image.chain.length <= keepLast) return undefined;
+    const folder = await this.#folder(image.vmId);
+    await needOnServer(folder.server, ['qemu-img']);
+    return flatten(image, keepLast, { folder, config: this.#config, context: this.#context, driver: DRIVER });
+  }
+
+  pointOf({ path, jobId, chain }: BackupUrl): Point {
+    const vmId = vmIdIn(path, this.#context.datastore.id);
+    return { vmId: parseVmId(vmId, 'the VM of the backup URL'), jobId, chain };
+  }
+
+  async download(url: BackupUrl, output: Writable): Promise<void> {
+    await download(url, output, await this.#downloadMeans(url));
+  }
+
+  async endDownload(url: BackupUrl): Promise<void> {
+    if (url.chain.length > 1) await shelfOf(url, await this.#downloadMeans(url)).clear();
+  }
+
+  async #downloadMeans(url: BackupUrl): Promise<DownloadMeans> {
+    const folder = await this.#folder(this.pointOf(url).vmId);
+    return { folder, config: this.#config, context: this.#context };
+  }
+
+  async #folder(vmId: VmId): Promise<VmFolder> {
+    return new VmFolder(await this.#server(), this.#context.datastore.basePath, vmId);
+  }
+
+  #server(): Promise<Host> {
+    return this.#context.hosts.at(this.#config.server, this.#config.user);
+  }
+}

@@ -1,0 +1,60 @@
+import {
+  holdMerging,
+  holdReceiving,
+  MERGING,
+  publish,
+  RECEIVING,
+  type Resumable,
+  takeBack,
+} from '../../command/receiving';
+import { asDriverError } from '../../errors';
+import { startKeeper } from '../../host/keeper';
+import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import type { EngineContext } from '../engine';
+import type { VmFolder } from './vm-folder';
+
+/** Cancel has 10 s in all, in milliseconds. */
+const TAKE_BACK_LIMIT_MS = 4_000;
+
+/** A folder on the backup server that is being filled, and is no backup yet. */
+export interface Filling {
+  readonly path: AbsolutePath;
+  /** It holds what a broken transfer has left. */
+  readonly resumes: boolean;
+}
+
+/** What is to be filled: by a transfer, which may go on with what another one left, or by a merge. */
+export type Filler = { readonly by: 'transfer'; readonly files: readonly Resumable[] } | { readonly by: 'merge' };
+
+/**
+ * Lets `fill` fill a new folder beside the backups, and makes it visible as `source` when that is done and on disk.
+ * When it fails, what a transfer has brought stays for the next one, unless it was cancelled or the disk is full; else
+ * nothing stays. When the action is killed, the same: what is left is swept, or used, by the next action of the VM.
+ */
+export async function fillFolder(
+  folder: VmFolder,
+  source: string,
+  filler: Filler,
+  fill: (filling: Filling) => Promise<void>,
+  { log, signal }: Pick<EngineContext, 'log' | 'signal'>,
+): Promise<void> {
+  const { server, path } = folder;
+  const isTransfer = filler.by === 'transfer';
+  const name = `${isTransfer ? RECEIVING : MERGING}${source}`;
+  const hold = isTransfer ? holdReceiving(path, source, filler.files) : holdMerging(path, source);
+  const keeper = await startKeeper(server, hold);
+  const release = (): Promise<void> => keeper.end().catch((error) => log(asDriverError(error).message));
+  try {
+    await fill({ path: joinPath(path, name), resumes: keeper.said === 'resume' });
+    await server.run(publish(path, name, source));
+  } catch (error) {
+    await release();
+    const { kind } = asDriverError(error);
+    const isOfUse = isTransfer && !signal.aborted && !['cancelled', 'noSpace'].includes(kind);
+    await server
+      .run(takeBack(path, source, isOfUse ? undefined : name), { evenAbortedMs: TAKE_BACK_LIMIT_MS })
+      .catch((second) => log(`left to the next action of the VM: ${asDriverError(second).message}`));
+    throw error;
+  }
+  await release();
+}

@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { DriverError } from '../../errors';
+import type { FileEntry, Host } from '../../host/host';
+import { type AbsolutePath, type DatastoreId, joinPath, type VmId } from '../../opennebula/ids';
+import type { Chain } from '../../opennebula/increment';
+import { MANIFEST_FILE, type Manifest, parseManifest } from '../../opennebula/manifest';
+import { type Links, resolveChain, type Stored } from '../chain';
+import type { ChainFile } from '../chain-files';
+
+/** How many small files are read from the server at a time. */
+const PARALLEL = 16;
+
+/** The folder of a VM on the backup server: each backup is a folder in it that is named by its source. */
+export class VmFolder {
+  readonly server: Host;
+  readonly path: AbsolutePath;
+  readonly #vmId: VmId;
+
+  constructor(server: Host, basePath: AbsolutePath, vmId: VmId) {
+    this.server = server;
+    this.path = joinPath(basePath, vmId);
+    this.#vmId = vmId;
+  }
+
+  /** A path in the folder of a backup. */
+  at(source: string, ...names: readonly string[]): AbsolutePath {
+    return joinPath(this.path, source, ...names);
+  }
+
+  /**
+   * Finds the backups of a chain. Manifests are read only when one is missing: they tell what a flatten put in its place.
+   * Throws `notFound`, naming the increment.
+   */
+  async resolve(chain: Chain): Promise<Links<Stored>> {
+    const all = await this.#sources(chain);
+    const isHere = chain.every(({ source }) => all.includes(source));
+    return resolveChain(isHere ? all.map((source) => toStored(source)) : await this.stored(chain), chain, this.#vmId);
+  }
+
+  /** All backups of the VM, with what they replace. */
+  async stored(chain: Chain): Promise<Stored[]> {
+    const queue = await this.#sources(chain);
+    const found: Stored[] = [];
+    const worker = async (): Promise<void> => {
+      for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
+        found.push(toStored(source, (await this.manifest(source))?.replaces));
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    return found;
+  }
+
+  /** The manifest of a backup; undefined for one of the stock driver, which has none. Throws `damaged`. */
+  async manifest(source: string): Promise<Manifest | undefined> {
+    const path = this.at(source, MANIFEST_FILE);
+    const text = await this.server.files.read(path, '').catch(ifMissing('' as const));
+    return text.length === 0 ? undefined : parseManifest(text.toString(), path);
+  }
+
+  /** The plain files of a backup, by name. Throws `notFound`. */
+  async filesOf(source: string, dryRun: readonly FileEntry[] = []): Promise<FileEntry[]> {
+    return (await this.server.files.list(this.at(source), dryRun)).filter(({ type }) => type === 'file');
+  }
+
+  /** The files of all backups of a chain, in its order. */
+  async chainFiles(links: Links<Stored>): Promise<ChainFile[]> {
+    const lists = await Promise.all(
+      links.map(async ({ increment, stored: { source } }, link) => {
+        const held = await this.filesOf(source, dryRunFiles(increment.id));
+        return held.map(({ name }) => ({ name, path: this.at(source, name), link }));
+      }),
+    );
+    return lists.flat();
+  }
+
+  /** The names of the backups, without what is not complete. */
+  async #sources(chain: Chain): Promise<string[]> {
+    const dryRun = chain.map(({ source }) => ({ name: source, type: 'folder' as const, sizeBytes: 0, modifiedAt: 0 }));
+    const entries = await this.server.files.list(this.path, dryRun).catch(ifMissing<FileEntry[]>([]));
+    return entries.filter(({ name, type }) => type === 'folder' && /^[A-Za-z0-9]+$/.test(name)).map(({ name }) => name);
+  }
+}
+
+/** A name that no backup of the VM has, nor ever had: oned may still know one that is gone. */
+export function newSource(): string {
+  return randomBytes(6).toString('hex');
+}
+
+/** Where a VM's backups are is said by its id alone; in the path of a URL it stands before the source. Throws `message`. */
+export function vmIdIn(path: AbsolutePath, datastoreId: DatastoreId): string {
+  const found = /\/([0-9]+)\/[A-Za-z0-9]+\/[^/]+$/.exec(path)?.[1];
+  if (found !== undefined) return found;
+  throw new DriverError('message', `the path of the backup URL is not .../${datastoreId}/<VM ID>/<SOURCE>/<DISK>`);
+}
+
+function toStored(source: string, replaces: readonly string[] = []): Stored {
+  return { source, replaces, isNamed: (name) => name === source };
+}
+
+function ifMissing<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof DriverError && error.kind === 'notFound') return instead;
+    throw error;
+  };
+}
+
+function dryRunFiles(incrementId: number): FileEntry[] {
+  return ['vm.xml', `disk.0.${incrementId}`].map((name) => ({ name, type: 'file', sizeBytes: 0, modifiedAt: 0 }));
+}

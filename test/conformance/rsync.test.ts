@@ -1,0 +1,4 @@
+import { rsyncBed } from './rsync-bed';
+import { conformance } from './suite';
+
+conformance('the rsync engine', () => rsyncBed());
