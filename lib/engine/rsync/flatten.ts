@@ -1,16 +1,18 @@
 import { sha256 } from '../../command/checksum';
+import { flush } from '../../command/copy';
 import { removeBackups } from '../../command/receiving';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
-import { type Chain, lastOf } from '../../opennebula/increment';
-import { formatManifest, MANIFEST_FILE } from '../../opennebula/manifest';
+import type { Chain } from '../../opennebula/increment';
+import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebula/manifest';
 import type { Links, Stored } from '../chain';
+import type { ChainFile } from '../chain-files';
 import type { EngineContext, FlattenedChain } from '../engine';
 import { type FullBackup, flattenChain } from '../flatten';
 import { isComplete, manifestFile, mergedManifest, sizeMbOf } from '../manifests';
 import type { RsyncConfig } from './config';
-import { mergeInto } from './merge';
-import { fillFolder } from './receive';
+import { makeSparse, mergeInto, verifyDisk } from './merge';
+import { type Filling, fillFolder } from './receive';
 import { newSource, type VmFolder } from './vm-folder';
 
 /** What flattening needs beside the image. */
@@ -49,28 +51,41 @@ async function merge(
   image: BackupImage,
   replaced: Chain,
   links: Links<Stored>,
-  { folder, config, context, driver }: FlattenMeans,
+  means: FlattenMeans,
 ): Promise<FullBackup> {
+  const { folder, context, driver } = means;
   const source = newSource();
-  const { server } = folder;
   const files = await folder.chainFiles(links);
-  let sizeMb = 0;
-  const fill = async ({ path }: { readonly path: AbsolutePath }): Promise<void> => {
-    await mergeInto(path, files, { server, sparsify: config.sparsify, signal: context.signal, log: context.log });
-    const dryRun = ['vm.xml', `disk.0.${lastOf(replaced).id}`].map((name) => ({ name, sizeBytes: 0 }));
-    const held = (
-      await server.files.list(
-        path,
-        dryRun.map((file) => ({ ...file, type: 'file', modifiedAt: 0 })),
-      )
-    ).map(manifestFile);
-    const hashes = await server.run(sha256(held.map(({ name }) => joinPath(path, name))));
-    const listed = held.map((file, index) => ({ ...file, sha256: hashes[index] as string }));
+  let held: ManifestFile[] = [];
+  const fill = async ({ path }: Filling): Promise<void> => {
+    held = await mergeAndProve(path, files, means);
     const origin = { driver, datastoreId: context.datastore.id };
-    const text = formatManifest(mergedManifest(image, replaced, listed, origin));
-    await server.files.write(joinPath(path, MANIFEST_FILE), text);
-    sizeMb = sizeMbOf(held);
+    const text = formatManifest(mergedManifest(image, replaced, held, origin));
+    await folder.server.files.write(joinPath(path, MANIFEST_FILE), text);
   };
   await fillFolder(folder, source, { by: 'merge' }, fill, context);
-  return { source, sizeMb };
+  return { source, sizeMb: sizeMbOf(held) };
+}
+
+/** Merges into a folder, and checks and flushes what came of it while its checksums are computed. */
+async function mergeAndProve(
+  path: AbsolutePath,
+  files: readonly ChainFile[],
+  { folder: { server }, config, context }: FlattenMeans,
+): Promise<ManifestFile[]> {
+  const merged = await mergeInto(path, files, server);
+  const verified = Promise.all(merged.map((disk) => verifyDisk(disk, server)));
+  verified.catch(() => {}); // awaited below, beside the rest
+  if (config.sparsify) {
+    await verified;
+    for (const disk of merged) await makeSparse(disk, server, context);
+  }
+  const newest = files.filter(({ link }) => link === files.at(-1)?.link);
+  const dryRun = newest.map(({ name }) => ({ name, type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }));
+  const held = (await server.files.list(path, dryRun)).map(manifestFile);
+  const paths = held.map(({ name }) => joinPath(path, name));
+  const [hashed, ...others] = await Promise.allSettled([server.run(sha256(paths)), server.run(flush(paths)), verified]);
+  for (const other of others) if (other.status === 'rejected') throw other.reason;
+  if (hashed.status === 'rejected') throw hashed.reason;
+  return held.map((file, index) => ({ ...file, sha256: hashed.value[index] as string }));
 }

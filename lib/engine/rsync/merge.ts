@@ -4,21 +4,13 @@ import * as qemuImg from '../../command/qemu-img';
 import { sparsify } from '../../command/virt-sparsify';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
-import { incrementOfDiskFile, parseDiskFile } from '../../opennebula/backup-url';
-import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import { parseDiskFile } from '../../opennebula/backup-url';
+import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import { byDisk, type ChainFile, type DiskFiles, isBackupFile } from '../chain-files';
+import type { EngineContext } from '../engine';
 
 /** The headers of the files of a disk, in the order of its chain. */
 export type DiskChain = readonly [DiskHeader, ...DiskHeader[]];
-
-/** What merging needs beside the files. */
-export interface MergeMeans {
-  /** The backup server, on which the files are. */
-  readonly server: Host;
-  readonly sparsify: boolean;
-  readonly signal: AbortSignal;
-  readonly log: (text: string) => void;
-}
 
 /** Looks at the files of a disk. Throws `damaged` when an increment is no qcow2. */
 export async function openDisk(server: Host, files: DiskFiles): Promise<DiskChain> {
@@ -28,54 +20,72 @@ export async function openDisk(server: Host, files: DiskFiles): Promise<DiskChai
   throw new DriverError('damaged', `${files[wrong]?.path}, an increment, is not a qcow2`, { host: server.name });
 }
 
+/** A disk that was merged, and the chain that it must show the same as. */
+export interface MergedDisk {
+  readonly copy: qemuImg.ChainDisk;
+  readonly chain: DiskChain;
+}
+
 /**
  * Brings into a folder what the newest backup of a chain holds, each disk merged: `files` are those of all its backups, in
  * order. No file of the chain is opened for writing. Exports of rbd stand side by side: only Ceph could merge them.
+ * Returns the disks that are still to be verified.
  */
-export async function mergeInto(folder: AbsolutePath, files: readonly ChainFile[], means: MergeMeans): Promise<void> {
+export async function mergeInto(
+  folder: AbsolutePath,
+  files: readonly ChainFile[],
+  server: Host,
+): Promise<MergedDisk[]> {
+  const merged: MergedDisk[] = [];
   const last = files.at(-1)?.link ?? 0;
   const groups = byDisk(files, last);
-  for (const { name, path, link } of files.filter((file) => file.link === last && isBackupFile(file.name))) {
+  for (const { name, path } of files.filter((file) => file.link === last && isBackupFile(file.name))) {
     const disk = parseDiskFile(name);
     const group = disk === undefined ? undefined : groups.get(disk.diskId);
     if (disk === undefined || group === undefined) {
-      await means.server.run(hardLink(path, joinPath(folder, name)));
+      await server.run(hardLink(path, joinPath(folder, name)));
     } else if (disk.format === 'rbd') {
-      for (const part of group) await means.server.run(hardLink(part.path, joinPath(folder, part.name)));
+      for (const part of group) await server.run(hardLink(part.path, joinPath(folder, part.name)));
     } else {
-      const number = incrementOfDiskFile(name) ?? link;
-      await mergeDisk(group, joinPath(folder, `disk.${disk.diskId}.${number}`), means);
+      merged.push(await mergeDisk(await openDisk(server, group), joinPath(folder, name), server));
     }
   }
+  return merged;
 }
 
-/**
- * Merges a disk into a copy of its full backup, for which a filesystem with reflinks copies nothing; checks that, and
- * that it shows what the chain shows.
- */
-async function mergeDisk(files: DiskFiles, target: AbsolutePath, means: MergeMeans): Promise<void> {
-  const { server } = means;
-  const chain = await openDisk(server, files);
+/** Where the filesystem has reflinks, only the increments' data is copied, into a copy of the full backup; else all of it. */
+async function mergeDisk(chain: DiskChain, target: AbsolutePath, server: Host): Promise<MergedDisk> {
   const [base, ...increments] = chain;
-  const top = chain[chain.length - 1] as DiskHeader;
-  if (increments.length === 0 && !base.hasBacking) return server.run(hardLink(base.path, target));
-  await server.run(copyReflinked(base.path, target));
-  if (base.hasBacking) await server.run(qemuImg.setBacking(target, undefined, ''));
-  const copy = { path: target, format: base.format };
-  if (increments.length > 0) {
-    const overlay = `${target}.top` as AbsolutePath;
-    await server.run(qemuImg.create(overlay, top.virtualSizeBytes));
-    const above = [...increments, { path: overlay, format: 'qcow2' as const }];
-    await server.run(qemuImg.commitChain(qemuImg.chainOf([copy, ...above]), target));
-    await server.files.remove(overlay);
+  if (increments.length === 0 && !base.hasBacking) {
+    await server.run(hardLink(base.path, target));
+    return { copy: { path: target, format: base.format }, chain };
   }
-  if (base.format === 'qcow2') await server.run(qemuImg.check(target));
+  if (!(await server.run(copyReflinked(base.path, target)))) {
+    await server.run(qemuImg.convert(qemuImg.chainOf(chain), target));
+    return { copy: { path: target, format: 'qcow2' }, chain };
+  }
+  const copy = { path: target, format: base.format };
+  if (base.hasBacking) await server.run(qemuImg.setBacking(target, undefined, ''));
+  const overlay = parseAbsolutePath(`${target}.top`, 'the overlay');
+  await server.run(qemuImg.create(overlay, (chain[chain.length - 1] as DiskHeader).virtualSizeBytes));
+  const above = [...increments, { path: overlay, format: 'qcow2' as const }];
+  await server.run(qemuImg.commitChain(qemuImg.chainOf([copy, ...above]), target));
+  await server.files.remove(overlay);
+  return { copy, chain };
+}
+
+/** Checks that a merged disk is sound, and shows what its chain shows. Throws `damaged`. */
+export async function verifyDisk({ copy, chain }: MergedDisk, server: Host): Promise<void> {
+  if (copy.format === 'qcow2') await server.run(qemuImg.check(copy.path));
   await server.run(qemuImg.compare(qemuImg.chainOf(chain), copy));
-  if (means.sparsify) await makeSparse(copy, means);
 }
 
 /** RSYNC_SPARSIFY, where virt-sparsify is installed, as in the stock driver. A disk that it cannot read stays as it is. */
-async function makeSparse({ path, format }: qemuImg.ChainDisk, { server, log, signal }: MergeMeans): Promise<void> {
+export async function makeSparse(
+  { copy: { path, format } }: MergedDisk,
+  server: Host,
+  { log, signal }: Pick<EngineContext, 'log' | 'signal'>,
+): Promise<void> {
   if (!(await server.programs(['virt-sparsify'])).has('virt-sparsify')) return;
   await server.run(sparsify(path)).catch((error) => {
     if (signal.aborted) throw error;
