@@ -43,7 +43,10 @@ export async function fillFolder(
   const name = `${isTransfer ? RECEIVING : MERGING}${source}`;
   const hold = isTransfer ? holdReceiving(path, source, filler.files) : holdMerging(path, source);
   const keeper = await startKeeper(server, hold);
-  const release = (): Promise<void> => keeper.end().catch((error) => log(asDriverError(error).message));
+  const release = (): Promise<void> =>
+    keeper.end().catch((error) => {
+      if (!signal.aborted) log(asDriverError(error).message);
+    });
   try {
     await fill({ path: joinPath(path, name), resumes: keeper.said === 'resume' });
     await server.run(publish(path, name, source));
