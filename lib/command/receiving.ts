@@ -44,10 +44,10 @@ if [ $# -gt 0 ]; then
     [ -d "$old" ] && [ ! -L "$old" ] && flock --nonblock --exclusive "$old" mv -T -- "$old" "./$new" && said=resume && break
   done 2>/dev/null
 fi
-${SWEEP.trim()}
-sweep 8<&-
 if [ $said = ready ]; then mkdir -- "./$new" || exit 1; fi
 exec 9<"./$new" && flock --nonblock --shared 9 || exit 1
+${SWEEP.trim()}
+sweep 8<&- 9<&-
 exec 8<&-
 cd -- "./$new" || exit 1
 for file in ./* ./.[!.]*; do

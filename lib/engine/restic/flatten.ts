@@ -2,7 +2,7 @@ import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
 import { asDriverError } from '../../errors';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
-import { joinPath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
+import { joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import type { Chain } from '../../opennebula/increment';
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
