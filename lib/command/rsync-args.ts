@@ -4,11 +4,11 @@ import { DriverError } from '../errors';
  * The options of rsync(1) that RSYNC_ARGS may hold: those that say how a file is transferred. What runs programs, names
  * other files, changes sides, leaves files out or deletes has no place in a backup, and the rest is set by the driver.
  */
-const SHORT = 'aclogpqrtuvxzADEHIJKLNOPSUWXhikm46';
+const SHORT = 'aclogpqrtvxzADEHIJKLNOPSUWXhikm46';
 const FLAGS = new Set(
   `archive recursive dirs links copy-links copy-dirlinks keep-dirlinks hard-links safe-links copy-unsafe-links munge-links
    perms executability acls xattrs owner group devices specials times atimes crtimes omit-dir-times omit-link-times
-   open-noatime sparse preallocate whole-file checksum ignore-times size-only update inplace partial fsync compress
+   open-noatime sparse preallocate whole-file checksum ignore-times size-only inplace partial fsync compress
    old-compress new-compress numeric-ids one-file-system prune-empty-dirs progress human-readable stats verbose quiet
    itemize-changes 8-bit-output ipv4 ipv6 protect-args secluded-args`.split(/\s+/),
 );

@@ -30,7 +30,7 @@ export function rsync({ files, to, folder, args, resume, throttle }: Transfer): 
       ...words,
       ...args,
       ...['--inplace', '--ignore-times', '--no-relative', '--protect-args', '--info=progress2', '--no-human-readable'],
-      ...(resume ? ['--append-verify', '--no-sparse', '--no-whole-file'] : []),
+      ...(resume ? ['--append-verify', '--no-sparse', '--no-whole-file', '--checksum-choice=auto'] : []),
       ...['-e', sshAs(to).join(' '), `--rsync-path=${receiver(folder)}`, '--', ...files],
       `${bracketed(to.server)}:${folder}/`,
     ],
@@ -84,6 +84,12 @@ function explain({ exitCode, stderr }: Outcome, host: string, { server, user }: 
         hint: 'Try again; what was sent is kept, and gone on with',
       },
     );
+  }
+  if (exitCode === 1 || exitCode === 4) {
+    return new DriverError('config', `${cannot}: rsync does not accept its options: ${said(stderr)}`, {
+      host,
+      hint: 'See RSYNC_ARGS, and the versions of rsync there and on the backup server',
+    });
   }
   if ([3, 11, 23, 24].includes(exitCode)) {
     return new DriverError('failed', `${cannot}: ${said(stderr)}`, {

@@ -8,11 +8,11 @@ import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebu
 import type { Links, Stored } from '../chain';
 import type { ChainFile } from '../chain-files';
 import type { EngineContext, FlattenedChain } from '../engine';
+import { type Filling, fillFolder } from '../filling';
 import { type FullBackup, flattenChain } from '../flatten';
 import { isComplete, manifestFile, mergedManifest, sizeMbOf } from '../manifests';
 import type { RsyncConfig } from './config';
 import { makeSparse, mergeInto, verifyDisk } from './merge';
-import { type Filling, fillFolder } from './receive';
 import { newSource, type VmFolder } from './vm-folder';
 
 /** What flattening needs beside the image. */
@@ -63,7 +63,7 @@ async function merge(
     const text = formatManifest(mergedManifest(image, replaced, held, origin));
     await folder.server.files.write(joinPath(path, MANIFEST_FILE), text);
   };
-  await fillFolder(folder, source, { by: 'merge' }, fill, context);
+  await fillFolder(folder, source, { by: 'merge' }, 'publish', fill, context);
   return { source, sizeMb: sizeMbOf(held) };
 }
 

@@ -6,15 +6,21 @@ import {
   RECEIVING,
   type Resumable,
   takeBack,
-} from '../../command/receiving';
-import { asDriverError } from '../../errors';
-import { startKeeper } from '../../host/keeper';
-import { type AbsolutePath, joinPath } from '../../opennebula/ids';
-import type { EngineContext } from '../engine';
-import type { VmFolder } from './vm-folder';
+} from '../command/receiving';
+import { asDriverError } from '../errors';
+import type { Host } from '../host/host';
+import { startKeeper } from '../host/keeper';
+import { type AbsolutePath, joinPath } from '../opennebula/ids';
+import type { EngineContext } from './engine';
 
 /** Cancel has 10 s in all, in milliseconds. */
 const TAKE_BACK_LIMIT_MS = 4_000;
+
+/** A folder on the backup server in which folders are filled, one for each backup of one VM. */
+export interface Place {
+  readonly server: Host;
+  readonly path: AbsolutePath;
+}
 
 /** A folder on the backup server that is being filled, and is no backup yet. */
 export interface Filling {
@@ -26,19 +32,23 @@ export interface Filling {
 /** What is to be filled: by a transfer, which may go on with what another one left, or by a merge. */
 export type Filler = { readonly by: 'transfer'; readonly files: readonly Resumable[] } | { readonly by: 'merge' };
 
+/** What comes of a folder when it has been filled: it becomes visible as the backup, or was only needed to make one. */
+export type Outcome = 'publish' | 'remove';
+
 /**
- * Lets `fill` fill a new folder beside the backups, and makes it visible as `source` when that is done and on disk.
+ * Lets `fill` fill a new folder beside the backups. With `publish`, it becomes visible under the name of `source` when that
+ * is done and on disk.
  * When it fails, what a transfer has brought stays for the next one, unless it was cancelled or the disk is full; else
  * nothing stays. When the action is killed, the same: what is left is swept, or used, by the next action of the VM.
  */
 export async function fillFolder(
-  folder: VmFolder,
+  { server, path }: Place,
   source: string,
   filler: Filler,
+  outcome: Outcome,
   fill: (filling: Filling) => Promise<void>,
   { log, signal }: Pick<EngineContext, 'log' | 'signal'>,
 ): Promise<void> {
-  const { server, path } = folder;
   const isTransfer = filler.by === 'transfer';
   const name = `${isTransfer ? RECEIVING : MERGING}${source}`;
   const hold = isTransfer ? holdReceiving(path, source, filler.files) : holdMerging(path, source);
@@ -49,7 +59,7 @@ export async function fillFolder(
     });
   try {
     await fill({ path: joinPath(path, name), resumes: keeper.said === 'resume' });
-    await server.run(publish(path, name, source));
+    if (outcome === 'publish') await server.run(publish(path, name, source));
   } catch (error) {
     await release();
     const { kind } = asDriverError(error);
@@ -60,4 +70,6 @@ export async function fillFolder(
     throw error;
   }
   await release();
+  if (outcome === 'remove')
+    await server.run(takeBack(path, source, name)).catch((error) => log(asDriverError(error).message));
 }
