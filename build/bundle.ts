@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
-import { build, type Metafile } from 'esbuild';
+import { type BuildOptions, build, type Metafile } from 'esbuild';
 import shell from 'shelljs';
 import { later } from './later';
 import { licencesOf } from './licences';
@@ -18,11 +18,35 @@ const LICENCES = join(SCRIPTS, 'LICENSES.txt');
 /** By this line a built script is known for what it is. */
 const MARK = '// Built by build/bundle.ts from the file of the same name with .ts: change that one.';
 /** A CommonJS file has no import.meta; yargs asks it for the place of its own file. */
-const BANNER = `#!/usr/bin/env node\n${MARK}\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href;`;
+const IMPORT_META_URL = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
 
-interface Script {
+/** The version of the suite, which is that of package.json. */
+export const VERSION: string = JSON.parse(shell.cat(join(ROOT, 'package.json')).toString()).version;
+
+/** How esbuild makes one script of sources and packages. */
+export const SCRIPT_SETTINGS = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  external: ['cpu-features', '*.node'],
+  define: { 'import.meta.url': 'importMetaUrl', __DRIVER_VERSION__: JSON.stringify(VERSION) },
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
+/** Returns the first lines of a script. */
+export function bannerOf(...comments: readonly string[]): { js: string } {
+  return { js: ['#!/usr/bin/env node', ...comments, IMPORT_META_URL].join('\n') };
+}
+
+interface Built {
   readonly path: string;
   readonly text: string;
+  readonly mode: string;
 }
 
 /** Builds every script. Returns their paths. */
@@ -30,8 +54,7 @@ export async function bundle(): Promise<string[]> {
   const started = Date.now();
   shell.config.fatal = true;
   const { scripts, metafile } = await compile(files().filter((path) => path.endsWith('.ts')));
-  put(scripts);
-  shell.ShellString(licencesOf(metafile, ROOT)).to(LICENCES);
+  put([...scripts, { path: LICENCES, text: licencesOf(metafile, ROOT), mode: '644' }]);
   const paths = scripts.map(({ path }) => path);
   removeOrphans(paths);
 
@@ -46,48 +69,30 @@ function files(): string[] {
   return shell.find(SCRIPTS).filter((path) => shell.test('-f', path));
 }
 
-async function compile(sources: readonly string[]): Promise<{ scripts: Script[]; metafile: Metafile }> {
-  const settings = {
-    absWorkingDir: ROOT,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['cpu-features', '*.node'],
-    define: { 'import.meta.url': 'importMetaUrl', __DRIVER_VERSION__: JSON.stringify(version()) },
-    minifyWhitespace: true,
-    minifySyntax: true,
-    legalComments: 'none',
-    logLevel: 'warning',
-  } as const;
-  const { plugin, metafiles } = await later({ ...settings, external: [...settings.external] });
+async function compile(sources: readonly string[]): Promise<{ scripts: Built[]; metafile: Metafile }> {
+  const { plugin, metafiles } = await later(SCRIPT_SETTINGS);
   const { outputFiles, metafile } = await build({
-    ...settings,
-    external: [...settings.external],
+    ...SCRIPT_SETTINGS,
     entryPoints: sources.map((path) => ({ in: path, out: relative(SCRIPTS, path).slice(0, -'.ts'.length) })),
     outdir: SCRIPTS,
-    banner: { js: BANNER },
+    banner: bannerOf(MARK),
     plugins: [plugin],
     metafile: true,
     write: false,
   });
-  const scripts = outputFiles.map(({ path, text }) => ({ path: path.slice(0, -'.js'.length), text }));
+  const scripts = outputFiles.map(({ path, text }) => ({ path: path.slice(0, -'.js'.length), text, mode: '755' }));
   const outputs = Object.assign({}, ...[metafile, ...metafiles].map((one) => one.outputs)) as Metafile['outputs'];
   return { scripts, metafile: { ...metafile, outputs } };
 }
 
-function version(): string {
-  return JSON.parse(shell.cat(join(ROOT, 'package.json')).toString()).version;
-}
-
-/** Puts the scripts in place. oned may be running the ones that they replace, so each is renamed, never written over. */
-function put(scripts: readonly Script[]): void {
+/** Puts files in place. Somebody may be running or reading what they replace, so each is renamed, never written over. */
+function put(built: readonly Built[]): void {
   const folder = mkdtempSync(join(dirname(SCRIPTS), '.bundle-'));
   try {
-    scripts.forEach(({ path, text }, index) => {
+    built.forEach(({ path, text, mode }, index) => {
       const part = join(folder, String(index));
       shell.ShellString(text).to(part);
-      shell.chmod('755', part);
+      shell.chmod(mode, part);
       shell.mv('-f', part, path);
     });
   } finally {
@@ -112,7 +117,7 @@ function verify(paths: readonly string[]): void {
       shell.cp(path, copy);
       const env = { PATH: process.env.PATH, HOME: folder };
       const run = spawnSync(copy, ['--version'], { cwd: folder, env, input: '', encoding: 'utf8', timeout: 20_000 });
-      if (run.status !== 0 || !run.stdout.includes(version())) {
+      if (run.status !== 0 || !run.stdout.includes(VERSION)) {
         const name = relative(dirname(SCRIPTS), path);
         throw new Error(`${name} --version gave ${run.status ?? run.signal}: ${run.stdout}${run.stderr}`);
       }

@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module';
-import { Script } from 'node:vm';
+import { spawnSync } from 'node:child_process';
 import { build, type Metafile, type Plugin } from 'esbuild';
 
 /**
@@ -56,22 +55,24 @@ export async function later(settings: Settings): Promise<{ plugin: Plugin; metaf
 
 const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', 'importMetaUrl'];
 
+/** Prints the form below of the source on stdin. */
+const PRINT_CODE_CACHE = `
+const script = new (require('node:vm').Script)(require('node:fs').readFileSync(0, 'utf8'));
+const made = { exports: {} };
+script.runInThisContext()(made, made.exports, require, '/script', '/', 'file:///script');
+process.stdout.write(script.createCachedData().toString('base64'));`;
+
 /**
  * V8's own form of a source after it has run once, in base64: with it, a script skips compiling what is needed to load.
  * V8 checks that it fits (version and flags), and compiles as ever where it does not (nodejs.org, vm: cachedData).
+ * It holds hashes; with a seed of our own these, and so the scripts, are the same in every build.
  */
 function codeCacheOf(source: string): string {
-  const script = new Script(source);
-  const made = { exports: {} };
-  script.runInThisContext()(
-    made,
-    made.exports,
-    createRequire(__filename),
-    __filename,
-    __dirname,
-    `file://${__filename}`,
-  );
-  return script.createCachedData().toString('base64');
+  const { NODE_OPTIONS: _none, ...env } = process.env;
+  const options = { input: source, env, cwd: __dirname, encoding: 'utf8', maxBuffer: 2 ** 28 } as const;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--random-seed=1', '-e', PRINT_CODE_CACHE], options);
+  if (status !== 0) throw new Error(`a package does not load: ${stderr.trim()}`);
+  return stdout;
 }
 
 function importLater(texts: ReadonlyMap<string, string>): Plugin {
