@@ -1,14 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { ERROR_KINDS, type ErrorKind } from '../../lib/errors';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
-import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
+import { type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { type MessageName, withText } from '../helpers/messages';
+import { emptied, failsWith, mountSmall, names } from './storage';
 
 const NEW_RESTIC = join(__dirname, '..', '..', 'node_modules', '.cache', 'restic-new');
 /** 1 kB with every printable character of ASCII, and some beyond. */
@@ -24,14 +22,13 @@ interface Place {
 }
 
 async function startPlace(t: Test, restic?: string): Promise<Place> {
-  const world = await startFrontEnd(restic === undefined ? {} : { restic });
+  const world = await startFrontEnd(restic === undefined ? {} : { programs: restic });
   t.teardown(() => world.stop());
   const vm = new BackedUpVm(world, 1, { diskBytes: 32 * 2 ** 20, clusters: 160 });
   for (let increment = 0; increment < 3; increment++) await vm.backUp();
   const pristine = join(world.folder, 'pristine');
   cpSync(world.repository(1), pristine, { recursive: true });
-  const xml = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(world.message('ls-i2'))?.[0] as string;
-  world.oned.behaviour = { datastores: { 100: xml } };
+  world.serveDatastore();
   return { world, vm, pristine };
 }
 
@@ -39,22 +36,6 @@ function refresh({ world, pristine }: Place): void {
   rmSync(world.repository(1), { recursive: true, force: true });
   cpSync(pristine, world.repository(1), { recursive: true });
 }
-
-function failsWith(t: Test, ended: Ended, kind: ErrorKind, says: RegExp, comment: string): void {
-  t.strictSame([ended.code, ended.signal], [ERROR_KINDS[kind].exitCode, null], `${comment}: ${ended.stderr}`);
-  const lines = ended.stderr.split('\n').filter((line) => line !== '' && !/^(INFO|DEBUG): /.test(line));
-  t.equal(lines.length, 1, `${comment}: one plain line`);
-  t.match(lines[0], /^[\x20-\x7e]+$/, comment);
-  t.match(lines[0], says, comment);
-}
-
-/** Waits until the folder is empty: a restic that was still at work in it gets some seconds to end. */
-async function emptied(folder: string): Promise<string[]> {
-  for (let waited = 0; waited < 30_000 && names(folder).length > 0; waited += 100) await sleep(100);
-  return names(folder);
-}
-
-const names = (folder: string): string[] => readdirSync(folder).sort();
 
 function image(
   { world, vm }: Place,
@@ -72,25 +53,6 @@ function damage({ world }: Place, spoil: (content: Buffer) => Buffer): void {
   const [largest] = packs.sort((a, b) => statSync(b).size - statSync(a).size);
   writeFileSync(`${largest}.spoilt`, spoil(readFileSync(largest as string)));
   execFileSync('mv', ['-f', `${largest}.spoilt`, largest as string]);
-}
-
-/** Mounts, says so, and unmounts when its stdin ends: also when the test is killed. Arguments: the folder, the size. */
-const MOUNT = `mount -t tmpfs -o "size=$2,mode=0755" one-backup-test "$1" || exit 1
-echo mounted; cat >/dev/null; umount -l "$1"`;
-
-/** A filesystem of that size at a folder that exists; only root can mount one. */
-async function mountSmall(t: Test, folder: string, size: string): Promise<void> {
-  const mount = spawn('sh', ['-c', MOUNT, 'mount', folder, size], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const ended = once(mount, 'close');
-  t.teardown(async () => {
-    mount.stdin.end();
-    await ended;
-  });
-  await Promise.race([once(mount.stdout, 'data'), ended]);
-  if (mount.exitCode !== null) throw new Error(`cannot mount a filesystem at ${folder}`);
 }
 
 for (const [version, restic] of [

@@ -5,13 +5,15 @@ import t from 'tap';
 import { ERROR_KINDS } from '../../lib/errors';
 import { version } from '../../package.json';
 import { BackedUpVm } from '../helpers/backed-up-vm';
+import { DRIVERS } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { realMessage, withText } from '../helpers/messages';
 import { treeOf } from '../helpers/tree';
+import { PLANNED } from './driver-tables';
 
 const UNSUPPORTED = ['cp', 'clone', 'mkfs', 'export', 'snap_delete', 'snap_flatten', 'snap_revert'];
 const ACTIONS = ['monitor', 'backup', 'backup_cancel', 'ls', 'stat', 'restore', 'rm', 'increment_flatten'];
-const SCRIPTS = [...ACTIONS, ...UNSUPPORTED].map((name) => `restic/${name}`).concat('restic_downloader.rb');
+const scripts = (): string[] => [...ACTIONS, ...UNSUPPORTED].map(world.script).concat(world.downloader);
 
 interface Call {
   readonly script: string;
@@ -29,18 +31,18 @@ function calls(): Call[] {
   const [args, stdin] = vm.call(vm.chain.length);
   const url = (text: string): string => withText(text, 'IMAGE', 'PATH', vm.url(0));
   return [
-    { script: 'restic/monitor', args: ['100'], stdin: world.message('monitor') },
-    { script: 'restic/backup', args, stdin },
+    { script: world.script('monitor'), args: ['100'], stdin: world.message('monitor') },
+    { script: world.script('backup'), args, stdin },
     {
-      script: 'restic/backup_cancel',
+      script: world.script('backup_cancel'),
       args: [args[0] as string, args[2] as string],
       stdin: realMessage('backup_cancel'),
     },
-    { script: 'restic/ls', args: ['-i', '-1'], stdin: image('ls-i2') },
-    { script: 'restic/stat', args: ['4'], stdin: world.message('stat-from-backup-ds', url) },
-    { script: 'restic/restore', args: ['2'], stdin: image('restore-increment-named') },
-    { script: 'restic/rm', args: ['6'], stdin: image('rm-increments') },
-    { script: 'restic/increment_flatten', args: ['6'], stdin: image('increment_flatten') },
+    { script: world.script('ls'), args: ['-i', '-1'], stdin: image('ls-i2') },
+    { script: world.script('stat'), args: ['4'], stdin: world.message('stat-from-backup-ds', url) },
+    { script: world.script('restore'), args: ['2'], stdin: image('restore-increment-named') },
+    { script: world.script('rm'), args: ['6'], stdin: image('rm-increments') },
+    { script: world.script('increment_flatten'), args: ['6'], stdin: image('increment_flatten') },
   ];
 }
 
@@ -66,168 +68,169 @@ function unread({ script, args, stdin }: Call): Promise<Ended> {
   );
 }
 
-t.before(async () => {
-  world = await startFrontEnd();
-  vm = new BackedUpVm(world, 1, { disks: 1 });
-  for (let increment = 0; increment < 3; increment++) await vm.backUp();
-  vm.stage(3);
-});
-t.teardown(() => world.stop());
+for (const driver of DRIVERS) {
+  t.test(driver, async (t) => {
+    world = await startFrontEnd({ driver });
+    t.teardown(() => world.stop());
+    vm = new BackedUpVm(world, 1, { disks: 1 });
+    for (let increment = 0; increment < 3; increment++) await vm.backUp();
+    vm.stage(3);
 
-t.test('every script is there, and none that is not known here', async (t) => {
-  const built = readdirSync(join(world.built, 'restic')).map((name) => `restic/${name}`);
-  t.strictSame([...built, 'restic_downloader.rb'].sort(), [...SCRIPTS].sort());
-});
+    t.test('every script is there, and none that is not known here', async (t) => {
+      const built = readdirSync(join(world.built, driver)).map((name) => world.script(name));
+      t.strictSame([...built, world.downloader].sort(), [...scripts()].sort());
+    });
 
-t.test('--help states the contract of every script', async (t) => {
-  for (const script of SCRIPTS) {
-    const { code, stdout, stderr } = await world.run(script, ['--help'], '');
-    t.strictSame([code, stderr], [0, ''], script);
-    for (const part of [/\n {2}stdin +\S/, /\n {2}stdout +\S/, /\n {2}stderr +\S/, /\nExit codes:\n {2}0 +done\n/]) {
-      t.match(stdout, part, script);
-    }
-    for (const { exitCode, meaning } of Object.values(ERROR_KINDS)) {
-      const line = stdout
-        .replace(/\s+/g, ' ')
-        .split(/ (?=[0-9]+ [a-z])/)
-        .find((one) => one.startsWith(`${exitCode} `));
-      t.match(line, meaning, `${script} explains exit code ${exitCode}`);
-    }
-    for (const option of ['message', 'dry-run', 'verbose', 'help', 'version']) t.match(stdout, ` --${option} `, script);
-    const isAction = !UNSUPPORTED.some((name) => script.endsWith(`/${name}`));
-    if (isAction) t.match(stdout, /\nExample, by hand:\n +\S+ .*(--message|--stream) /, `${script} has an example`);
-    if (isAction && !script.endsWith('/ls')) t.match(stdout, /\nArguments, as oned passes them:\n {2}\S+ +\S/, script);
-    const longest = Math.max(...stdout.split('\n').map(({ length }) => length));
-    t.ok(longest <= 100, `${script} fits 100 columns, not ${longest}`);
-    t.match(stdout, /^[\n\x20-\x7e]*$/, `${script} is ASCII`);
-  }
-});
+    t.test('--help states the contract of every script', async (t) => {
+      for (const script of scripts()) {
+        const { code, stdout, stderr } = await world.run(script, ['--help'], '');
+        t.strictSame([code, stderr], [0, ''], script);
+        for (const part of [
+          /\n {2}stdin +\S/,
+          /\n {2}stdout +\S/,
+          /\n {2}stderr +\S/,
+          /\nExit codes:\n {2}0 +done\n/,
+        ]) {
+          t.match(stdout, part, script);
+        }
+        for (const { exitCode, meaning } of Object.values(ERROR_KINDS)) {
+          const line = stdout
+            .replace(/\s+/g, ' ')
+            .split(/ (?=[0-9]+ [a-z])/)
+            .find((one) => one.startsWith(`${exitCode} `));
+          t.match(line, meaning, `${script} explains exit code ${exitCode}`);
+        }
+        for (const option of ['message', 'dry-run', 'verbose', 'help', 'version'])
+          t.match(stdout, ` --${option} `, script);
+        const isAction = !UNSUPPORTED.some((name) => script.endsWith(`/${name}`));
+        if (isAction) t.match(stdout, /\nExample, by hand:\n +\S+ .*(--message|--stream) /, `${script} has an example`);
+        if (isAction && !script.endsWith('/ls'))
+          t.match(stdout, /\nArguments, as oned passes them:\n {2}\S+ +\S/, script);
+        const longest = Math.max(...stdout.split('\n').map(({ length }) => length));
+        t.ok(longest <= 100, `${script} fits 100 columns, not ${longest}`);
+        t.match(stdout, /^[\n\x20-\x7e]*$/, `${script} is ASCII`);
+      }
+    });
 
-t.test('--version', async (t) => {
-  for (const script of SCRIPTS) {
-    const { code, stdout, stderr } = await world.run(script, ['--version'], '');
-    t.strictSame([code, stderr], [0, '']);
-    t.equal(stdout.split(' ')[1], `${version}\n`, script);
-  }
-});
+    t.test('--version', async (t) => {
+      for (const script of scripts()) {
+        const { code, stdout, stderr } = await world.run(script, ['--version'], '');
+        t.strictSame([code, stderr], [0, '']);
+        t.equal(stdout.split(' ')[1], `${version}\n`, script);
+      }
+    });
 
-t.test('what a backup datastore cannot do is said, with any arguments and nothing on stdin', async (t) => {
-  for (const name of UNSUPPORTED) {
-    for (const args of [[], ['a', 'b', '-c'], ['-o', '--size', '10']]) {
-      const { code, stdout, stderr } = await world.run(`restic/${name}`, args, '');
-      t.strictSame([code, stdout], [1, ''], `${name} ${args}`);
-      t.match(stderr, /^[a-z_]+ is not supported by backup datastores\n$/, `${name} ${args}`);
-    }
-  }
-});
+    t.test('what a backup datastore cannot do is said, with any arguments and nothing on stdin', async (t) => {
+      for (const name of UNSUPPORTED) {
+        for (const args of [[], ['a', 'b', '-c'], ['-o', '--size', '10']]) {
+          const { code, stdout, stderr } = await world.run(world.script(name), args, '');
+          t.strictSame([code, stdout], [1, ''], `${name} ${args}`);
+          t.match(stderr, /^[a-z_]+ is not supported by backup datastores\n$/, `${name} ${args}`);
+        }
+      }
+    });
 
-t.test('--dry-run names each command and host, hides secrets and does nothing', async (t) => {
-  const expected: Record<string, RegExp[]> = {
-    monitor: [/server: ask for the size of the filesystem/],
-    backup: [/^host1: .*\n {4}.*RESTIC_PASSWORD=\*\*\* restic .*\bbackup\b/m, /^host1: .*\n {4}.* init\b/m],
-    backup_cancel: [/^the front-end: end /m, /^host1: end the programs/m],
-    ls: [/^the front-end: .*\n {4}.*RESTIC_PASSWORD=\*\*\* restic .* snapshots /m],
-    stat: [/^the front-end: .*\n {4}.*RESTIC_PASSWORD=\*\*\* restic .* dump .*vm\.xml/m],
-    restore: [/RESTIC_PASSWORD=\*\*\*/, /oned: create an image .* as user oneadmin/, /oned: create a VM template/],
-    rm: [/server: .*\n {4}.*RESTIC_PASSWORD=\*\*\* restic .* forget .*prune/],
-    increment_flatten: [/ restore /, /qemu-img commit/, / backup /, / forget .*prune/],
-  };
-  const folders = [world.folder, world.ssh.folder];
-  const [before, logins, calledBefore] = [treeOf(...folders), world.ssh.connections(), world.oned.calls.length];
-  for (const { script, args, stdin } of calls()) {
-    const { code, stdout, stderr } = await world.run(script, [...args, '--dry-run'], stdin);
-    t.strictSame([code, stderr], [0, ''], script);
-    t.match(stdout, /\nNothing was done \(--dry-run\)\.\n$/, script);
-    for (const part of expected[script.slice(7)] ?? []) t.match(stdout, part, script);
-    t.notMatch(stdout, world.password, script);
-    t.match(stdout, /^[\n\x20-\x7e]*$/, script);
-  }
-  const file = join(world.folder, '..', `${world.folder.split('/').at(-1)}.message`);
-  t.teardown(() => rmSync(file, { force: true }));
-  writeFileSync(file, world.message('monitor'));
-  for (const flag of ['--stream', '--clean']) {
-    const { code, stdout } = await world.run(
-      'restic_downloader.rb',
-      [flag, vm.url(0), '--message', file, '--dry-run'],
-      '',
-    );
-    t.equal(code, 0, flag);
-    if (flag === '--stream') t.match(stdout, /RESTIC_PASSWORD=\*\*\* restic .* dump |restore /, flag);
-    t.notMatch(stdout, world.password);
-  }
-  t.strictSame(treeOf(...folders), before, 'nothing changed');
-  t.equal(world.ssh.connections(), logins, 'no login anywhere');
-  t.equal(world.oned.calls.length, calledBefore, 'no call to oned');
-});
+    t.test('--dry-run names each command and host, hides secrets and does nothing', async (t) => {
+      const folders = [world.folder, world.ssh.folder];
+      const [before, logins, calledBefore] = [treeOf(...folders), world.ssh.connections(), world.oned.calls.length];
+      for (const { script, args, stdin } of calls()) {
+        const { code, stdout, stderr } = await world.run(script, [...args, '--dry-run'], stdin);
+        t.strictSame([code, stderr], [0, ''], script);
+        t.match(stdout, /\nNothing was done \(--dry-run\)\.\n$/, script);
+        for (const part of PLANNED[driver][script.split('/')[1] as string] ?? []) t.match(stdout, part, script);
+        t.notMatch(stdout, world.password, script);
+        t.match(stdout, /^[\n\x20-\x7e]*$/, script);
+      }
+      const file = join(world.folder, '..', `${world.folder.split('/').at(-1)}.message`);
+      t.teardown(() => rmSync(file, { force: true }));
+      writeFileSync(file, world.message('monitor'));
+      for (const flag of ['--stream', '--clean']) {
+        const { code, stdout } = await world.run(
+          world.downloader,
+          [flag, vm.url(0), '--message', file, '--dry-run'],
+          '',
+        );
+        t.equal(code, 0, flag);
+        for (const part of PLANNED[driver][flag] ?? []) t.match(stdout, part, flag);
+        t.notMatch(stdout, world.password);
+      }
+      t.strictSame(treeOf(...folders), before, 'nothing changed');
+      t.equal(world.ssh.connections(), logins, 'no login anywhere');
+      t.equal(world.oned.calls.length, calledBefore, 'no call to oned');
+    });
 
-t.test('--message FILE stands for stdin, in XML or base64', async (t) => {
-  const { script, args, stdin } = call('ls');
-  const piped = await world.run(script, args, stdin);
-  t.equal(piped.code, 0);
-  for (const text of [stdin, Buffer.from(stdin).toString('base64')]) {
-    const file = join(world.folder, 'message');
-    writeFileSync(file, text);
-    for (const argv of [
-      [...args, '--message', file],
-      [`--message=${file}`, ...args],
-    ]) {
-      t.strictSame(await world.run(script, argv, 'not read'), piped, argv.join(' '));
-    }
-  }
-  const missing = await world.run(script, [...args, '--message', '/nowhere/at all'], '');
-  t.strictSame([missing.code, missing.stdout], [6, '']);
-  t.match(missing.stderr, /^cannot read the message from \/nowhere\/at all: [^\n]*\n$/);
-});
+    t.test('--message FILE stands for stdin, in XML or base64', async (t) => {
+      const { script, args, stdin } = call('ls');
+      const piped = await world.run(script, args, stdin);
+      t.equal(piped.code, 0);
+      for (const text of [stdin, Buffer.from(stdin).toString('base64')]) {
+        const file = join(world.folder, 'message');
+        writeFileSync(file, text);
+        for (const argv of [
+          [...args, '--message', file],
+          [`--message=${file}`, ...args],
+        ]) {
+          t.strictSame(await world.run(script, argv, 'not read'), piped, argv.join(' '));
+        }
+      }
+      const missing = await world.run(script, [...args, '--message', '/nowhere/at all'], '');
+      t.strictSame([missing.code, missing.stdout], [6, '']);
+      t.match(missing.stderr, /^cannot read the message from \/nowhere\/at all: [^\n]*\n$/);
+    });
 
-t.test('--verbose tells what is done, in lines for the log', async (t) => {
-  const { script, args, stdin } = call('ls');
-  const quiet = await world.run(script, args, stdin);
-  const told = await world.run(script, [...args, '--verbose'], stdin);
-  t.strictSame([told.code, told.stdout], [0, quiet.stdout], 'the answer is the same');
-  t.match(told.stderr, /^DEBUG: the front-end: restic .*snapshots/m);
-  t.match(told.stderr, /^((DEBUG|INFO): [^\n0-9][\x20-\x7e]*\n)+$/);
-  t.notMatch(told.stderr, world.password);
-  const failed = await world.run(script, [...args, '--verbose'], stdin.replace('<DS_MAD>', '<DS_MUD>'));
-  t.not(failed.code, 0);
-  const plain = failed.stderr.split('\n').filter((line) => line !== '' && !/^(INFO|DEBUG): /.test(line));
-  t.equal(plain.length, 1, 'and the user still gets one line');
-});
+    t.test('--verbose tells what is done, in lines for the log', async (t) => {
+      const nothing = [{ id: 0, source: '0a1b2c3d' }];
+      const rm = (options: readonly string[], edit?: (text: string) => string): Promise<Ended> =>
+        world.run(world.script('rm'), ['6', ...options], world.imageMessage('rm-increments', 1, nothing, edit));
+      const quiet = await rm([]);
+      const told = await rm(['--verbose']);
+      t.strictSame([quiet.code, told.code, told.stdout], [0, 0, quiet.stdout], 'the answer is the same');
+      t.match(told.stderr, driver === 'restic' ? /^DEBUG: .*server: restic .*prune/m : /^DEBUG: .*server: sh /m);
+      t.match(told.stderr, /^((DEBUG|INFO): [^\n0-9][\x20-\x7e]*\n)+$/);
+      t.notMatch(told.stderr, world.password);
+      const failed = await rm(['--verbose'], (text) => text.replace('<DS_MAD>', '<DS_MUD>'));
+      t.not(failed.code, 0);
+      const plain = failed.stderr.split('\n').filter((line) => line !== '' && !/^(INFO|DEBUG): /.test(line));
+      t.equal(plain.length, 1, 'and the user still gets one line');
+    });
 
-t.test('a wrong command line', async (t) => {
-  const cases: [string, string[], RegExp][] = [
-    ['restic/monitor', [], /0 arguments given, expected 1 \(DS_ID\)/],
-    ['restic/monitor', ['100', '101'], /2 arguments given, expected 1 \(DS_ID\)/],
-    ['restic/monitor', ['100', '--nonsense'], /nonsense/],
-    ['restic/monitor', ['100', '--message'], /message/],
-    ['restic/ls', ['-i'], /-i|\bi\b/],
-    ['restic/ls', ['-i', 'x'], /INCREMENT_ID is "x"/],
-    ['restic/backup', ['host1:/d', '0'], /expected 6 \(/],
-    ['restic_downloader.rb', [], /expected 1 \(URL/],
-  ];
-  for (const [script, args, says] of cases) {
-    const stdin = script === 'restic/ls' ? call('ls').stdin : world.message('monitor');
-    const { code, stdout, stderr } = await world.run(script, args, stdin);
-    t.strictSame([code, stdout], [2, ''], `${script} ${args}`);
-    t.match(stderr, /^[\x20-\x7e]+\n$/, `${script} ${args}`);
-    t.match(stderr, says);
-  }
-});
+    t.test('a wrong command line', async (t) => {
+      const cases: [string, string[], RegExp][] = [
+        [world.script('monitor'), [], /0 arguments given, expected 1 \(DS_ID\)/],
+        [world.script('monitor'), ['100', '101'], /2 arguments given, expected 1 \(DS_ID\)/],
+        [world.script('monitor'), ['100', '--nonsense'], /nonsense/],
+        [world.script('monitor'), ['100', '--message'], /message/],
+        [world.script('ls'), ['-i'], /-i|\bi\b/],
+        [world.script('ls'), ['-i', 'x'], /INCREMENT_ID is "x"/],
+        [world.script('backup'), ['host1:/d', '0'], /expected 6 \(/],
+        [world.downloader, [], /expected 1 \(URL/],
+      ];
+      for (const [script, args, says] of cases) {
+        const stdin = script === world.script('ls') ? call('ls').stdin : world.message('monitor');
+        const { code, stdout, stderr } = await world.run(script, args, stdin);
+        t.strictSame([code, stdout], [2, ''], `${script} ${args}`);
+        t.match(stderr, /^[\x20-\x7e]+\n$/, `${script} ${args}`);
+        t.match(stderr, says);
+      }
+    });
 
-t.test('when nobody reads the answer, an action fails without a crash', async (t) => {
-  for (const one of calls().filter(({ script }) => !/backup|rm|flatten/.test(script))) {
-    t.equal((await unread(one)).code, ERROR_KINDS.oned.exitCode, one.script);
-  }
-  const plan = call('increment_flatten');
-  t.not((await unread({ ...plan, args: [...plan.args, '--dry-run'] })).code, 1, '--dry-run does not crash');
-  t.not((await unread({ ...plan, args: ['--help'] })).code, 0, '--help');
-  t.equal((await unread({ ...call('monitor'), args: ['99'] })).code, ERROR_KINDS.message.exitCode, 'a failure');
-});
+    t.test('when nobody reads the answer, an action fails without a crash', async (t) => {
+      for (const one of calls().filter(({ script }) => !/backup|rm|flatten/.test(script))) {
+        t.equal((await unread(one)).code, ERROR_KINDS.oned.exitCode, one.script);
+      }
+      const plan = call('increment_flatten');
+      t.not((await unread({ ...plan, args: [...plan.args, '--dry-run'] })).code, 1, '--dry-run does not crash');
+      t.not((await unread({ ...plan, args: ['--help'] })).code, 0, '--help');
+      t.equal((await unread({ ...call('monitor'), args: ['99'] })).code, ERROR_KINDS.message.exitCode, 'a failure');
+    });
 
-t.test('a backup whose answer nobody read leaves no snapshot', async (t) => {
-  const snapshots = (): string[] => readdirSync(join(world.repository(vm.id), 'snapshots')).sort();
-  const before = snapshots();
-  t.equal(before.length, 3);
-  t.equal((await unread(call('backup'))).code, ERROR_KINDS.oned.exitCode);
-  t.strictSame(snapshots(), before);
-  t.strictSame(readdirSync(join(world.repository(vm.id), 'locks')), []);
-});
+    t.test('a backup whose answer nobody read leaves no snapshot', async (t) => {
+      const { stored, leftovers } = world.traits;
+      const before = stored(world.repository(vm.id));
+      t.equal(before.length, 3);
+      t.equal((await unread(call('backup'))).code, ERROR_KINDS.oned.exitCode);
+      t.strictSame(stored(world.repository(vm.id)), before);
+      t.strictSame(leftovers(world.repository(vm.id)), []);
+    });
+  });
+}

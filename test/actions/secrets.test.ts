@@ -8,6 +8,8 @@ import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-
 import { withText } from '../helpers/messages';
 import { killTree } from '../helpers/processes';
 
+// Only a restic datastore has a secret attribute: there is nothing that the other drivers could tell of it.
+
 /** The part of the password that no quoting changes, and how it looks in base64, wherever it begins. */
 const CORE = 'kT9vXwQ2ZpLm4RtY';
 const PASSWORD = `it's "${CORE}" $x & <y>`;

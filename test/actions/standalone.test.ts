@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
+import { DRIVERS } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 
 let world: FrontEndWorld;
@@ -29,64 +30,77 @@ function run(script: string, args: readonly string[], stdin: string, target?: st
   );
 }
 
-t.before(async () => {
-  world = await startFrontEnd();
-  elsewhere = mkdtempSync(join(tmpdir(), 'one-backup-alone-'));
-  cpSync(world.built, join(elsewhere, 'datastore'), { recursive: true });
-  mkdirSync(join(elsewhere, 'home', '.one'), { recursive: true });
-  writeFileSync(join(elsewhere, 'home', '.one', 'one_endpoint'), `${world.oned.endpoint}\n`);
-  cpSync(join(world.folder, 'one_auth'), join(elsewhere, 'home', '.one', 'one_auth'));
-});
-t.teardown(async () => {
-  rmSync(elsewhere, { recursive: true, force: true });
-  await world.stop();
-});
+for (const driver of DRIVERS) {
+  t.test(driver, async (t) => {
+    world = await startFrontEnd({ driver });
+    elsewhere = mkdtempSync(join(tmpdir(), 'one-backup-alone-'));
+    cpSync(world.built, join(elsewhere, 'datastore'), { recursive: true });
+    mkdirSync(join(elsewhere, 'home', '.one'), { recursive: true });
+    writeFileSync(join(elsewhere, 'home', '.one', 'one_endpoint'), `${world.oned.endpoint}\n`);
+    cpSync(join(world.folder, 'one_auth'), join(elsewhere, 'home', '.one', 'one_auth'));
+    t.teardown(async () => {
+      rmSync(elsewhere, { recursive: true, force: true });
+      await world.stop();
+    });
 
-t.test('nothing of the project is near the copy', async (t) => {
-  const files = readdirSync(join(elsewhere, 'datastore'), { recursive: true, encoding: 'utf8' });
-  t.strictSame(
-    files.filter((name) => /\.ts$|node_modules|package\.json|\blib\b/.test(name)),
-    [],
-  );
-  for (let folder = elsewhere; folder !== '/'; folder = join(folder, '..')) {
-    t.notOk(existsSync(join(folder, 'node_modules')), folder);
-  }
-});
+    t.test('nothing of the project is near the copy', async (t) => {
+      const files = readdirSync(join(elsewhere, 'datastore'), { recursive: true, encoding: 'utf8' });
+      t.strictSame(
+        files.filter((name) => /\.ts$|node_modules|package\.json|\blib\b/.test(name)),
+        [],
+      );
+      for (let folder = elsewhere; folder !== '/'; folder = join(folder, '..')) {
+        t.notOk(existsSync(join(folder, 'node_modules')), folder);
+      }
+    });
 
-t.test('the whole life of a backup', async (t) => {
-  const vm = new BackedUpVm(world, 1, { disks: 1 });
-  const answer = async (script: string, args: readonly string[], stdin: string, form: RegExp): Promise<string> => {
-    const { code, stdout, stderr } = await run(script, args, stdin);
-    t.strictSame([code, stderr], [0, ''], script);
-    t.match(stdout, form, script);
-    return stdout;
-  };
-  await answer('restic/monitor', ['100'], world.message('monitor'), /^USED_MB=\d+\nTOTAL_MB=\d+\nFREE_MB=\d+\n$/);
-  const chain: { id: number; source: string }[] = [];
-  for (let id = 0; id < 3; id++) {
-    vm.stage(id);
-    const { code, stdout, stderr } = await run('restic/backup', ...vm.call(id));
-    t.equal(code, 0, stderr);
-    chain.push({ id, source: stdout.slice(0, 8) });
-  }
-  vm.chain.push(...chain);
-  const image = (name: 'ls-i2' | 'increment_flatten' | 'rm-increments'): string => world.imageMessage(name, 1, chain);
-  const listed = await answer('restic/ls', ['-i', '-1'], image('ls-i2'), /^\{"0":"restic:/);
-  const url = JSON.parse(listed)['0'] as string;
-  const xml = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(world.message('ls-i2'))?.[0] as string;
-  world.oned.behaviour = { datastores: { 100: xml } };
-  await answer('restic_downloader.rb', [url], '', /^command="[^"]+"\nclean_command="[^"]+"\n$/);
-  const target = join(world.folder, 'disk');
-  const streamed = await run('restic_downloader.rb', ['--stream', url], '', target);
-  t.strictSame([streamed.code, streamed.stderr], [0, '']);
-  t.equal(difference(target, vm.disks[0]?.at('2') as string), undefined);
-  await answer('restic/increment_flatten', ['6'], image('increment_flatten'), /^\d+ 1:[0-9a-f]{8},2:[0-9a-f]{8}\n$/);
-  await answer('restic/rm', ['6'], image('rm-increments'), /^$/);
-});
+    t.test('the whole life of a backup', async (t) => {
+      const vm = new BackedUpVm(world, 1, { disks: 1 });
+      const { source } = world.traits;
+      const answer = async (script: string, args: readonly string[], stdin: string, form: RegExp): Promise<string> => {
+        const { code, stdout, stderr } = await run(script, args, stdin);
+        t.strictSame([code, stderr], [0, ''], script);
+        t.match(stdout, form, script);
+        return stdout;
+      };
+      await answer(
+        world.script('monitor'),
+        ['100'],
+        world.message('monitor'),
+        /^USED_MB=\d+\nTOTAL_MB=\d+\nFREE_MB=\d+\n$/,
+      );
+      const chain: { id: number; source: string }[] = [];
+      for (let id = 0; id < 3; id++) {
+        vm.stage(id);
+        const { code, stdout, stderr } = await run(world.script('backup'), ...vm.call(id));
+        t.equal(code, 0, stderr);
+        chain.push({ id, source: stdout.split(' ')[0] as string });
+      }
+      vm.chain.push(...chain);
+      const image = (name: 'ls-i2' | 'increment_flatten' | 'rm-increments'): string =>
+        world.imageMessage(name, 1, chain);
+      const listed = await answer(world.script('ls'), ['-i', '-1'], image('ls-i2'), new RegExp(`^\\{"0":"${driver}:`));
+      const url = JSON.parse(listed)['0'] as string;
+      world.serveDatastore();
+      await answer(world.downloader, [url], '', /^command="[^"]+"\nclean_command="[^"]+"\n$/);
+      const target = join(world.folder, 'disk');
+      const streamed = await run(world.downloader, ['--stream', url], '', target);
+      t.strictSame([streamed.code, streamed.stderr], [0, '']);
+      t.equal(difference(target, vm.disks[0]?.at('2') as string), undefined);
+      await answer(
+        world.script('increment_flatten'),
+        ['6'],
+        image('increment_flatten'),
+        new RegExp(`^\\d+ 1:${source},2:${source}\\n$`),
+      );
+      await answer(world.script('rm'), ['6'], image('rm-increments'), /^$/);
+    });
 
-t.test('what runs needs nothing that was loaded from elsewhere', async (t) => {
-  for (const name of readdirSync(join(elsewhere, 'datastore', 'restic'))) {
-    const { code, stderr } = await run(`restic/${name}`, ['--help'], '');
-    t.strictSame([code, stderr], [0, ''], name);
-  }
-});
+    t.test('what runs needs nothing that was loaded from elsewhere', async (t) => {
+      for (const name of readdirSync(join(elsewhere, 'datastore', driver))) {
+        const { code, stderr } = await run(world.script(name), ['--help'], '');
+        t.strictSame([code, stderr], [0, ''], name);
+      }
+    });
+  });
+}

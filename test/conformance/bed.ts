@@ -17,6 +17,8 @@ export interface Bed {
   readonly datastoreId: DatastoreId;
   /** The host that holds the staging folders. All hosts share this machine's files. */
   readonly host: HostName;
+  /** Every backup restores without those before it, so that a flatten merges nothing. */
+  readonly pointsStandAlone: boolean;
   /** The staging folder of a VM; the suite fills and removes it. Its path holds `/<VM_ID>/backup`, as OpenNebula's. */
   staging(vmId: number): AbsolutePath;
   /** Opens the engine as a new process would: nothing is remembered but what is stored. */

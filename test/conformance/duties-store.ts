@@ -48,7 +48,8 @@ export const STORING: readonly Duty[] = [
       t.equal(bed.stored().length, 2);
       await samePoint(t, bed, more, story.neighbour[1], story);
       const after = await bed.open().space();
-      t.equal(after.totalBytes, before.totalBytes, 'space is that of the same filesystem as before');
+      const growth = Math.abs(after.totalBytes - before.totalBytes) / before.totalBytes;
+      t.ok(growth < 0.02, 'space is that of the same filesystem as before');
       t.strictSame(bed.leftovers(), []);
       await bed.close();
     },

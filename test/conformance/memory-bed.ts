@@ -14,6 +14,7 @@ export async function memoryBed(Engine: new (context: MemoryContext) => MemoryEn
   const folder = mkdtempSync(join(tmpdir(), 'one-backup-bed-'));
   const make = (store: MemoryStore, close: () => void): Bed => ({
     datastoreId: DATASTORE,
+    pointsStandAlone: false,
     host: 'here' as HostName,
     staging(vmId) {
       const parent = join(folder, String(vmId));

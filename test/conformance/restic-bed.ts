@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { resticDriver } from '../../lib/engine/restic/driver';
 import { quickenKey } from '../helpers/quick-key';
 import type { Bed } from './bed';
-import { sshBed } from './ssh-bed';
+import { inFolders, sshBed } from './ssh-bed';
 
 const PASSWORD = `it's "a" $secret \`pass\` & <word> \\ % #!`;
 
@@ -18,15 +18,21 @@ export function resticBed(program?: string): Promise<Bed> {
       RESTIC_PASSWORD: PASSWORD,
       RESTIC_TMP_DIR: temporary,
     }),
-    stored: (datastore) => repositories(datastore).flatMap((path) => readdirSync(join(path, 'snapshots'))),
-    leftovers: (datastore) => [
-      ...readdirSync(datastore).filter((name) => name.includes('.new-')),
-      ...repositories(datastore).flatMap((path) => readdirSync(join(path, 'locks'))),
-      ...readdirSync(datastore, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('-restic-temp-')),
-    ],
-    easeCopy: (datastore) => {
-      for (const path of repositories(datastore)) quickenKey(path, PASSWORD);
-    },
+    storage: inFolders(
+      {
+        stored: (datastore) => repositories(datastore).flatMap((path) => readdirSync(join(path, 'snapshots'))),
+        leftovers: (datastore) => [
+          ...readdirSync(datastore).filter((name) => name.includes('.new-')),
+          ...repositories(datastore).flatMap((path) => readdirSync(join(path, 'locks'))),
+          ...readdirSync(datastore, { recursive: true, encoding: 'utf8' }).filter((path) =>
+            path.includes('-restic-temp-'),
+          ),
+        ],
+      },
+      (datastore) => {
+        for (const path of repositories(datastore)) quickenKey(path, PASSWORD);
+      },
+    ),
   });
 }
 

@@ -88,11 +88,13 @@ export async function lay(bed: Bed, { vmId, jobId, chain }: Kept, stage: Stage):
     bridgeHost: undefined,
     incrementId: stage.incrementId as IncrementId,
     parentId: chain[chain.length - 1]?.id,
+    isStandalone: false,
     diskSizesMb: new Map(),
     chainImageId: undefined,
   };
   const diskIds = [...stage.disks.keys()] as unknown as readonly [DiskId, ...DiskId[]];
-  return { host: bed.host, folder, diskIds, vm, jobId };
+  const parentSource = async (): Promise<undefined> => undefined;
+  return { host: bed.host, folder, diskIds, vm, jobId, parentSource };
 }
 
 /** Backs a stage up as the next of a chain. */

@@ -15,7 +15,7 @@ t.test('data of the stock driver', async (t) => {
   t.teardown(() => story.close());
   const w = await startFrontEnd();
   t.teardown(() => w.stop());
-  w.oned.behaviour = { datastores: { 100: /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(w.message('ls-i2'))?.[0] ?? '' } };
+  w.serveDatastore();
   const staging = (vmId: number): string => join(w.staging(vmId), 'backup');
   const stock = (name: string): StockDriver =>
     new StockDriver(join(w.datastore, name), w.password, join(w.folder, 'stock'));

@@ -42,7 +42,7 @@ export function builtScripts(w: FrontEndWorld) {
     async ls(chain: readonly Known[], about: About = {}): Promise<Record<string, string>> {
       const { increment = -1 } = about;
       const args = ['-i', String(increment)];
-      return JSON.parse(await answer(w.run('restic/ls', args, message('ls-i2', chain, about)))) as Record<
+      return JSON.parse(await answer(w.run(w.script('ls'), args, message('ls-i2', chain, about)))) as Record<
         string,
         string
       >;
@@ -50,12 +50,12 @@ export function builtScripts(w: FrontEndWorld) {
 
     stat(url: string): Promise<string> {
       const text = w.message('stat-from-backup-ds', (text) => withText(text, 'IMAGE', 'PATH', url));
-      return answer(w.run('restic/stat', ['4'], text));
+      return answer(w.run(w.script('stat'), ['4'], text));
     },
 
     /** As downloader.sh does: evaluates what the script prints. */
     async download(url: string): Promise<string> {
-      const printed = await answer(w.run('restic_downloader.rb', [url], ''));
+      const printed = await answer(w.run(w.downloader, [url], ''));
       const file = join(w.folder, `downloaded-${downloads++}`);
       const script = `${printed}\neval "$command" > '${file}' && eval "$clean_command"`;
       // tap puts its loader into NODE_OPTIONS of all children, which knows no .rb.
@@ -93,19 +93,19 @@ export function builtScripts(w: FrontEndWorld) {
     /** Backs up what lies in the staging folder. Returns SOURCE, SIZE_MB and FORMAT. */
     async backUpLaid(disks: readonly number[], increment: number, vmId: number, job?: number): Promise<string[]> {
       const [args, stdin] = w.backupCall(vmId, disks, increment, job === undefined ? '-' : String(job));
-      return (await answer(w.run('restic/backup', args, stdin))).split(' ');
+      return (await answer(w.run(w.script('backup'), args, stdin))).split(' ');
     },
 
     /** Flattens and returns the chain that oned would note. */
     async flatten(chain: readonly Known[], keepLast: number, about: About = {}): Promise<Known[]> {
       const text = message('increment_flatten', chain, about, keepLast);
-      const said = await answer(w.run('restic/increment_flatten', ['6'], text));
+      const said = await answer(w.run(w.script('increment_flatten'), ['6'], text));
       const pairs = (said.split(' ')[1] ?? '').split(',').map((pair) => pair.split(':'));
       return pairs.map(([id, source = '']) => ({ id: Number(id), source }));
     },
 
     async rm(chain: readonly Known[], about: About = {}): Promise<void> {
-      await answer(w.run('restic/rm', ['6'], message('rm-increments', chain, about)));
+      await answer(w.run(w.script('rm'), ['6'], message('rm-increments', chain, about)));
     },
   };
 }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { difference } from '../helpers/disk';
-import { withAdded, withText } from '../helpers/messages';
+import { withAttribute, withText } from '../helpers/messages';
 import type { DemoDriver } from './drivers';
 import type { Stage } from './stage';
 import type { Backup, DemoWorld } from './world';
@@ -10,6 +10,8 @@ const VM = 1;
 /** The VM whose backup is cancelled: a name that begins like the other's. */
 const SLOW_VM = 10;
 const IMAGE_ID = 6;
+/** What the driver calls a backup. */
+const SOURCE = '[0-9a-f]{8,12}';
 
 /** Shows every action of a driver, in the order in which a VM's backups see them. Throws Surprise. */
 export async function tour(world: DemoWorld, stage: Stage, driver: DemoDriver, keep: boolean): Promise<void> {
@@ -32,7 +34,7 @@ export async function tour(world: DemoWorld, stage: Stage, driver: DemoDriver, k
   stage.say('This is what the downloader of the front-end does with a backup URL.');
   for (const { id } of chain) await download(world, stage, driver, chain, id);
 
-  await cancel(world, stage, driver);
+  await cancel(world, stage);
   const flat = await flatten(world, stage, chain);
 
   stage.step('The points that remain, downloaded again');
@@ -48,7 +50,7 @@ async function backUp(world: DemoWorld, stage: Stage, increment: number): Promis
   const before = increment === 0 ? 0 : world.storedMb();
   await layOut(stage, args, folder);
   const { stdout, seconds } = await stage.run(`$DRIVER/backup ${args.join(' ')} --message ${message}`);
-  const [, source = '', sizeMb = ''] = /^([0-9a-f]{8}) ([0-9]+) raw\n$/.exec(stdout) ?? [];
+  const [, source = '', sizeMb = ''] = new RegExp(`^(${SOURCE}) ([0-9]+) raw\n$`).exec(stdout) ?? [];
   stage.check(source !== '', `one line: SOURCE ${source}, SIZE_MB ${sizeMb}, FORMAT raw`);
   const grown = (world.storedMb() - before).toFixed(1);
   stage.note(name, seconds, `${sizeMb} MB, +${grown} MB on the server`);
@@ -67,7 +69,7 @@ async function list(world: DemoWorld, stage: Stage, chain: readonly Backup[]): P
   const message = world.saveChain('ls.xml', 'ls-i2', VM, chain);
   const listed = await stage.run(`$DRIVER/ls -i -1 --message ${message}`);
   const url: string = JSON.parse(listed.stdout)['0'];
-  stage.check(url.endsWith('/backup/disk.0.2'), 'the URL of disk 0 as it was at the last increment');
+  stage.check(url.endsWith('/disk.0.2'), 'the URL of disk 0 as it was at the last increment');
   stage.note('ls', listed.seconds, '1 disk');
 
   const stat = world.save(
@@ -127,13 +129,14 @@ async function download(
   stage.note(`download of point ${id}${chain.length === 3 ? '' : ', flattened'}`, seconds, `${size} MB, identical`);
 }
 
-async function cancel(world: DemoWorld, stage: Stage, { slow }: DemoDriver): Promise<void> {
+async function cancel(world: DemoWorld, stage: Stage): Promise<void> {
   stage.step(`Cancel of a running backup, of VM ${SLOW_VM}`);
   const { folder, args, message } = world.prepare(SLOW_VM, 0);
-  const slowed = world.save('backup.slow.xml', withAdded(world.read(message), 'TEMPLATE', slow.attribute, slow.value));
+  const [[attribute, value] = ['', '']] = Object.entries(world.frontEnd.traits.slow(300));
+  const slowed = world.save('backup.slow.xml', withAttribute(world.read(message), attribute, value));
   const how = world.prepareCancel(SLOW_VM);
   await layOut(stage, args, folder);
-  stage.say(`With ${slow.attribute} ${slow.value} it would take minutes.`);
+  stage.say(`With ${attribute} ${value} it would take minutes.`);
   const ended = await stage.run(
     [
       `$DRIVER/backup ${args.join(' ')} --message ${slowed} &`,
@@ -149,7 +152,10 @@ async function cancel(world: DemoWorld, stage: Stage, { slow }: DemoDriver): Pro
     seconds > 0 && seconds < 10,
     `cancelled in ${seconds.toFixed(1)} s, and the backup told so by exit code 14`,
   );
-  stage.check(world.held(SLOW_VM, 'locks').length === 0, 'no lock is left in its repository');
+  stage.check(
+    [...world.stored(SLOW_VM), ...world.leftovers(SLOW_VM)].length === 0,
+    'nothing of it is left on the backup server',
+  );
   stage.check(world.processesOf(SLOW_VM) === 0, 'no process of it is left');
   stage.note('cancel', seconds, 'nothing left');
 }
@@ -158,7 +164,8 @@ async function flatten(world: DemoWorld, stage: Stage, chain: readonly Backup[])
   stage.step('Flatten: of three backups, two are to be kept');
   const message = world.saveChain('increment_flatten.xml', 'increment_flatten', VM, chain);
   const { stdout, seconds } = await stage.run(`$DRIVER/increment_flatten ${IMAGE_ID} --message ${message}`);
-  const [, sizeMb = '', merged = '', kept = ''] = /^([0-9]+) 1:([0-9a-f]{8}),2:([0-9a-f]{8})\n$/.exec(stdout) ?? [];
+  const [, sizeMb = '', merged = '', kept = ''] =
+    new RegExp(`^([0-9]+) 1:(${SOURCE}),2:(${SOURCE})\n$`).exec(stdout) ?? [];
   stage.check(kept === chain[2]?.source, `a new full backup ${merged} of ${sizeMb} MB stands for increments 0 and 1`);
   stage.note('flatten', seconds, `${sizeMb} MB, a new full backup`);
   return [
@@ -173,7 +180,7 @@ async function remove(world: DemoWorld, stage: Stage, chain: readonly Backup[], 
   const message = world.saveChain('rm.xml', 'rm-increments', VM, chain);
   const { seconds } = await stage.run(`$DRIVER/rm ${IMAGE_ID} --message ${message}`);
   await stage.run(`$DRIVER/rm ${IMAGE_ID} --message ${message}`);
-  stage.check(world.held(VM, 'snapshots').length === 0, 'no snapshot is left, and the second time is no error');
+  stage.check(world.stored(VM).length === 0, 'no backup is left, and the second time is no error');
   stage.note('rm', seconds, `${world.storedMb().toFixed(1)} MB left on the server`);
   putBack?.();
 }

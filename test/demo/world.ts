@@ -33,7 +33,11 @@ export class DemoWorld {
     try {
       execFileSync('chmod', ['755', folder]); // sshd reads authorized_keys as the user who logs in
       process.env.TMPDIR = folder;
-      return new DemoWorld(folder, await startFrontEnd({ password: 'a password, 2 "quotes" & $more' }), driver);
+      return new DemoWorld(
+        folder,
+        await startFrontEnd({ driver: driver.name, password: 'a password, 2 "quotes" & $more' }),
+        driver,
+      );
     } finally {
       if (before === undefined) delete process.env.TMPDIR;
       else process.env.TMPDIR = before;
@@ -60,8 +64,7 @@ export class DemoWorld {
       ...{ WORLD: frontEnd.folder, SSH: frontEnd.ssh.folder, REMOTES: frontEnd.built },
       DRIVER: join(frontEnd.built, driver.name),
     };
-    const datastore = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(frontEnd.message('ls-i2'))?.[0] ?? '';
-    frontEnd.oned.behaviour = { datastores: { 100: datastore } };
+    frontEnd.serveDatastore();
   }
 
   /** A path as the commands name it. */
@@ -145,9 +148,14 @@ export class DemoWorld {
     return Number.parseInt(said, 10) / 2 ** 20;
   }
 
-  /** The names of the locks or of the snapshots in the repository of a VM. */
-  held(vmId: number, what: 'locks' | 'snapshots'): string[] {
-    return readdirSync(join(this.frontEnd.repository(vmId), what));
+  /** The names of a VM's backups on the backup server. */
+  stored(vmId: number): string[] {
+    return this.frontEnd.traits.stored(this.frontEnd.repository(vmId));
+  }
+
+  /** What no finished action leaves there: locks, half-written data. */
+  leftovers(vmId: number): string[] {
+    return this.frontEnd.traits.leftovers(this.frontEnd.repository(vmId));
   }
 
   /** How many programs of the backup of a VM run: all of them name its staging folder. */
@@ -163,7 +171,7 @@ export class DemoWorld {
     }).length;
   }
 
-  /** Keeps a copy of all repositories, and returns what puts it back. */
+  /** Keeps a copy of the datastore, and returns what puts it back. */
   remember(): () => void {
     const copy = join(this.#folder, 'kept');
     cpSync(this.frontEnd.datastore, copy, { recursive: true });

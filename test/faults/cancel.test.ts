@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
+import { DRIVERS, type DriverName } from '../helpers/drivers';
 import { deployId, type Ended, type FrontEndOptions, type Running } from '../helpers/front-end';
 import { realMessage, withAdded, withText } from '../helpers/messages';
-import { type FaultWorld, startFaultWorld, withAttribute } from './fault-world';
+import { type FaultWorld, startFaultWorld, withAttributes } from './fault-world';
 import { plainLines } from './kills';
 import { holdLock } from './lock-holder';
 import { ofActions, type Process, send, until } from './processes-of';
@@ -10,7 +11,7 @@ import { ofActions, type Process, send, until } from './processes-of';
 t.setTimeout(600_000);
 
 /** So slow, in KiB/s, that a backup surely still transfers when it is cancelled. */
-const SLOW = '1200';
+const SLOW = 1200;
 
 /** A backup: of which VM, where, and by what name. */
 interface Backup {
@@ -28,7 +29,7 @@ interface Bed {
   readonly lay: (backup: Backup) => void;
   readonly start: (backup: Backup) => Running;
   readonly cancel: (backup: Backup) => Promise<Ended>;
-  /** Waits until restic of this backup has sent something. */
+  /** Waits until the program of this backup has sent something. */
   readonly transferring: (backup: Backup) => Promise<boolean>;
   readonly transfers: (backup: Backup) => Process[];
 }
@@ -52,7 +53,7 @@ async function makeBed(t: Test, options: FrontEndOptions = {}): Promise<Bed> {
   const transfers = ({ vmId, systemDs }: Backup): Process[] => {
     const folder = `${world.staging(vmId, systemDs)}/`;
     return ofActions(world.ssh.folder).filter(
-      ({ name, argv }) => name === 'restic' && argv.some((word) => word.startsWith(folder)),
+      ({ name, argv }) => name === world.driver && argv.some((word) => word.startsWith(folder)),
     );
   };
   return {
@@ -61,13 +62,13 @@ async function makeBed(t: Test, options: FrontEndOptions = {}): Promise<Bed> {
     start: (backup) => {
       const { vmId, systemDs = 102, deploy = deployId(vmId) } = backup;
       const [args, message] = world.backupCall(vmId, [0], 0);
-      const slow = withAttribute(withText(message, 'VM', 'DEPLOY_ID', deploy), 'RESTIC_BWLIMIT', SLOW);
+      const slow = withAttributes(withText(message, 'VM', 'DEPLOY_ID', deploy), world.traits.slow(SLOW));
       const words = [place(backup), args[1] ?? '', deploy, ...args.slice(3, 5), String(systemDs)];
-      return world.start('restic/backup', words, bridged(slow, backup));
+      return world.start(world.script('backup'), words, bridged(slow, backup));
     },
     cancel: (backup) =>
       world.run(
-        'restic/backup_cancel',
+        world.script('backup_cancel'),
         [place(backup), backup.deploy ?? deployId(backup.vmId)],
         bridged(realMessage('backup_cancel'), backup),
       ),
@@ -78,11 +79,16 @@ async function makeBed(t: Test, options: FrontEndOptions = {}): Promise<Bed> {
   };
 }
 
-/** The files that hold data and snapshots, and their size. */
+/** The files that hold backups, and their size; an index and what it lists may change. */
 function stored(repository: string): { readonly files: readonly string[]; readonly kib: number } {
   const text = execFileSync(
     'sh',
-    ['-c', 'cd "$1" && find data snapshots -type f -printf "%s %p\\n" 2>/dev/null || true', 'sh', repository],
+    [
+      '-c',
+      'cd "$1" && [ ! -e config ] || set -- data snapshots; find "$@" -type f -printf "%s %p\\n" 2>/dev/null || true',
+      'sh',
+      repository,
+    ],
     {
       encoding: 'utf8',
     },
@@ -113,8 +119,8 @@ async function expectCancelled(
   t.same(faults.damage(repository(1)), undefined, `${what}: the repository is sound`);
 }
 
-t.test('cancel ends a backup in each of its phases and leaves nothing of it', async (t) => {
-  const bed = await makeBed(t);
+const inEachPhase = (driver: DriverName) => async (t: Test) => {
+  const bed = await makeBed(t, { driver });
   const { faults, lay, start, cancel, transfers, transferring, repository } = bed;
   const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   const phases: Record<string, () => Promise<unknown>> = {
@@ -125,7 +131,7 @@ t.test('cancel ends a backup in each of its phases and leaves nothing of it', as
       );
       await pause(200);
     },
-    'as restic starts': () => until(() => transfers(VM1).length > 0, 60, 2),
+    'as the transfer starts': () => until(() => transfers(VM1).length > 0, 60, 2),
     'in the transfer': () => transferring(VM1),
   };
   for (const [phase, reached] of Object.entries(phases)) {
@@ -141,13 +147,24 @@ t.test('cancel ends a backup in each of its phases and leaves nothing of it', as
     await expectCancelled(t, bed, phase, await backup.ended, files);
   }
 
+  if (driver === 'restic') await whileItWaits(t, bed);
+
+  const idle = await cancel(VM1);
+  t.same([idle.code, idle.stdout, idle.stderr], [0, '', ''], 'without a backup, cancel succeeds');
+  lay(VM1);
+  t.equal((await start(VM1).ended).code, 0, 'and the next backup succeeds');
+};
+
+/** restic: a backup that waits for a lock. */
+async function whileItWaits(t: Test, bed: Bed): Promise<void> {
+  const { faults, lay, start, cancel, repository } = bed;
   faults.reset();
   lay(VM1);
   const holder = await holdLock(faults, repository(1));
   t.teardown(() => send('SIGKILL', holder.pid));
   const { files } = stored(repository(1));
   const backup = start(VM1);
-  await until(() => faults.resticCalls().at(-1)?.endsWith(' unlock') ?? false, 60, 5);
+  await until(() => faults.programCalls().at(-1)?.endsWith(' unlock') ?? false, 60, 5);
   const began = Date.now();
   t.equal((await cancel(VM1)).code, 0, 'waiting for a lock: cancel succeeds');
   t.comment(`waiting for a lock: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s`);
@@ -155,15 +172,10 @@ t.test('cancel ends a backup in each of its phases and leaves nothing of it', as
   t.equal(faults.debris(repository(1)).length, 1, "waiting for a lock: the holder's lock stays");
   await holder.release();
   await expectCancelled(t, bed, 'waiting for a lock', ended, files);
+}
 
-  const idle = await cancel(VM1);
-  t.same([idle.code, idle.stdout, idle.stderr], [0, '', ''], 'without a backup, cancel succeeds');
-  lay(VM1);
-  t.equal((await start(VM1).ended).code, 0, 'and the next backup succeeds');
-});
-
-t.test('cancel ends the backup of its VM and no other', async (t) => {
-  const { faults, lay, start, cancel, transfers, transferring, repository } = await makeBed(t);
+const ofItsVmOnly = (driver: DriverName) => async (t: Test) => {
+  const { faults, lay, start, cancel, transfers, transferring, repository } = await makeBed(t, { driver });
   const others: Record<string, Backup> = {
     'VM 10': { vmId: 10 },
     'VM 1 in another system datastore': { vmId: 1, systemDs: 1020 },
@@ -184,46 +196,53 @@ t.test('cancel ends the backup of its VM and no other', async (t) => {
   t.same(await faults.quiet(), []);
   for (const vmId of [1, 10]) t.equal(faults.damage(repository(vmId)), undefined, 'the repository is sound');
   // A half upload beside a running backup may be its own: the next removal sweeps it.
-  const locks = [1, 10].flatMap((vmId) => faults.debris(repository(vmId))).filter((name) => name.startsWith('locks/'));
+  const locks = [1, 10]
+    .flatMap((vmId) => faults.debris(repository(vmId)))
+    .filter((name) => !name.includes('-restic-temp-'));
   t.same(locks, [], 'no lock is left');
-});
+};
 
-t.test(
-  'cancel ends what a killed action left running, on the bridge host if there is one',
-  { timeout: 600_000 },
-  async (t) => {
-    const bed = await makeBed(t, { names: ['host1', 'server', 'bridge'], sshds: 3 });
-    const { faults, lay, start, cancel, transferring, transfers, repository } = bed;
-    const { ssh } = faults.world;
-    const bridged: Backup = { vmId: 1, bridge: 'bridge' };
-    lay(bridged);
-    const { files } = stored(repository(1));
-    const logins = ssh.connections('host1');
-    const backup = start(bridged);
-    t.ok(await transferring(bridged));
-    t.equal((await cancel(bridged)).code, 0);
-    await expectCancelled(t, bed, 'on a bridge host', await backup.ended, files);
-    t.equal(ssh.connections('host1'), logins, 'the host itself was left alone');
+const ofTheDead = (driver: DriverName) => async (t: Test) => {
+  const bed = await makeBed(t, { driver, names: ['host1', 'server', 'bridge'], sshds: 3 });
+  const { faults, lay, start, cancel, transferring, transfers, repository } = bed;
+  const { ssh } = faults.world;
+  const bridged: Backup = { vmId: 1, bridge: 'bridge' };
+  lay(bridged);
+  const { files } = stored(repository(1));
+  const logins = ssh.connections('host1');
+  const backup = start(bridged);
+  t.ok(await transferring(bridged));
+  t.equal((await cancel(bridged)).code, 0);
+  await expectCancelled(t, bed, 'on a bridge host', await backup.ended, files);
+  t.equal(ssh.connections('host1'), logins, 'the host itself was left alone');
 
-    const kept = start(bridged);
-    t.ok(await transferring(bridged));
-    const programs = ofActions(ssh.folder).filter(({ environment }) =>
-      environment.some((word) => word.startsWith('ONE_BACKUP_ACTION=')),
-    );
-    for (const { pid } of programs) send('SIGSTOP', pid);
-    send('SIGKILL', kept.child.pid ?? 0);
-    await kept.ended;
-    t.equal(transfers(bridged).length, 1, 'restic was kept artificially');
-    const other = await cancel({ ...bridged, deploy: `${deployId(1)}0` });
-    t.same([other.code, transfers(bridged).length], [0, 1], 'the cancel of another VM lets it be');
-    const began = Date.now();
-    const cancelled = await cancel(bridged);
-    t.comment(
-      `programs without their action: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s: ${cancelled.stderr.trim()}`,
-    );
-    t.equal(cancelled.code, 0);
-    t.same(await faults.quiet(), []);
-    t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
-    t.same(faults.debris(repository(1)), [], 'and removes what the killed one left');
-  },
-);
+  const kept = start(bridged);
+  t.ok(await transferring(bridged));
+  const programs = ofActions(ssh.folder).filter(({ environment }) =>
+    environment.some((word) => word.startsWith('ONE_BACKUP_ACTION=')),
+  );
+  for (const { pid } of programs) send('SIGSTOP', pid);
+  send('SIGKILL', kept.child.pid ?? 0);
+  await kept.ended;
+  t.equal(transfers(bridged).length, 1, 'the transfer was kept artificially');
+  const other = await cancel({ ...bridged, deploy: `${deployId(1)}0` });
+  t.same([other.code, transfers(bridged).length], [0, 1], 'the cancel of another VM lets it be');
+  const began = Date.now();
+  const cancelled = await cancel(bridged);
+  t.comment(
+    `programs without their action: cancel took ${((Date.now() - began) / 1000).toFixed(1)} s: ${cancelled.stderr.trim()}`,
+  );
+  t.equal(cancelled.code, 0);
+  t.same(await faults.quiet(), []);
+  t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
+  t.same(faults.debris(repository(1)), [], 'and removes what the killed one left');
+};
+
+for (const driver of DRIVERS) {
+  t.test(`${driver}: cancel ends a backup in each of its phases and leaves nothing of it`, inEachPhase(driver));
+  t.test(`${driver}: cancel ends the backup of its VM and no other`, ofItsVmOnly(driver));
+  t.test(
+    `${driver}: cancel ends what a killed action left running, on the bridge host if there is one`,
+    ofTheDead(driver),
+  );
+}

@@ -1,20 +1,11 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { difference, LiveDisk } from '../helpers/disk';
+import { TRAITS } from '../helpers/drivers';
 import { type Ended, type FrontEndOptions, startFrontEnd } from '../helpers/front-end';
-import { quickenKey } from '../helpers/quick-key';
+import { withAttribute } from '../helpers/messages';
 import { leftovers, until } from './processes-of';
 
 /** The restic under test: RESTIC_UNDER_TEST names another one than that of the machine. */
@@ -31,31 +22,35 @@ export interface Known {
 /** A front-end, a host and a backup server for faults, each call of restic written down. */
 export type FaultWorld = Awaited<ReturnType<typeof startFaultWorld>>;
 
-/** Starts a world whose host and server have an sshd each, and whose restic notes its pid and arguments before it runs. */
+/**
+ * Starts a world whose host and server have an sshd each, and in which each call of a driver's programs is written down:
+ * its pid, its name and its arguments. While `slow` is there, they take their time.
+ */
 export async function startFaultWorld(options: FrontEndOptions = {}) {
-  const tools = mkdtempSync(join(tmpdir(), 'one-backup-faults-'));
-  const calls = join(tools, 'calls');
+  const folder = mkdtempSync(join(tmpdir(), 'one-backup-faults-'));
+  const [tools, calls, slow] = ['programs', 'calls', 'slow'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  mkdirSync(tools);
   writeFileSync(calls, '');
-  writeFileSync(join(tools, 'restic'), `#!/bin/sh\necho "$$ $*" >>${calls}\nexec ${RESTIC} "$@"\n`, { mode: 0o755 });
-  const world = await startFrontEnd({ sshds: 2, ...options, restic: tools });
+  for (const name of TRAITS[options.driver ?? 'restic'].programs) {
+    const real = name === 'restic' ? RESTIC : `/usr/bin/${name}`;
+    writeFileSync(join(tools, name), wrapper(name, real, calls, slow), { mode: 0o755 });
+  }
+  const world = await startFrontEnd({ sshds: 2, ...options, programs: tools });
+  world.serveDatastore();
   const prepared = join(world.folder, 'prepared');
-  const resticCalls = (): string[] => readFileSync(calls, 'utf8').split('\n').slice(0, -1);
+  const programCalls = (): string[] => readFileSync(calls, 'utf8').split('\n').slice(0, -1);
   const stagingOf = (vmId: number, systemDs = 102): string => join(world.staging(vmId, systemDs), 'backup');
-  const restic = (repository: string, ...args: string[]) =>
-    spawnSync(RESTIC, ['-r', repository, '--no-cache', ...args], {
-      env: { ...world.env, RESTIC_PASSWORD: world.password },
-      encoding: 'utf8',
-    });
+  const env = { ...process.env, RESTIC_PASSWORD: world.password };
 
   return {
-    ...{ world, tools, resticCalls, restic, stagingOf },
+    ...{ world, tools, programCalls, stagingOf, slow },
 
-    /** Makes an empty repository that opens fast. */
-    init(repository: string): void {
-      const { status, stderr } = restic(repository, 'init');
-      if (status !== 0) throw new Error(stderr);
-      quickenKey(repository, world.password);
-    },
+    /** Makes what the driver stores a VM's backups in, if it needs anything, so that it opens fast. */
+    init: (repository: string): void => world.traits.init(repository, env),
 
     /** Lays a backup of the disk into the staging folder of the VM, as the transfer driver does. */
     stage(vmId: number, disk: LiveDisk, increment: number, point: string, systemDs = 102): void {
@@ -81,7 +76,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
       for (let id = 0; id < count; id++) {
         disk.change(id === 0 ? 120 : 25);
         this.stage(vmId, disk, id, `${prefix}${id}`);
-        const ended = await world.run('restic/backup', ...world.backupCall(vmId, [0], id, jobId));
+        const ended = await world.run(world.script('backup'), ...world.backupCall(vmId, [0], id, jobId));
         if (ended.code !== 0) throw new Error(ended.stderr);
         chain.push({ id, source: ended.stdout.split(' ')[0] ?? '' });
       }
@@ -110,33 +105,24 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
       jobId?: string,
     ): Promise<string | undefined> {
       const list = world.imageMessage('ls-i2', vmId, chain, (text) => inJob(text, jobId));
-      const listed = await world.run('restic/ls', ['-i', String(id)], list);
+      const listed = await world.run(world.script('ls'), ['-i', String(id)], list);
       if (listed.code !== 0) return `ls: ${listed.stderr}`;
       const url = (JSON.parse(listed.stdout) as Record<string, string>)['0'] ?? '';
-      const datastore = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(world.message('ls-i2'))?.[0] ?? '';
-      world.oned.behaviour = { datastores: { 100: datastore } };
       const file = join(world.folder, `download-${vmId}-${id}`);
-      const { code, stderr } = await download(join(world.built, 'restic_downloader.rb'), url, file, world.env);
+      const { code, stderr } = await download(join(world.built, world.downloader), url, file, world.env);
       const answer = code === 0 ? difference(file, truth) : `download: ${stderr}`;
       rmSync(file, { force: true });
       return answer;
     },
 
     /** All that must not be there when no action runs: locks, half uploads, temporary folders. */
-    debris(repository: string): string[] {
-      const list = (folder: string): string[] =>
-        existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
-      const locks = list(join(repository, 'locks')).map((name) => `locks/${name}`);
-      const uploads = list(repository).filter((name) => /-(restic-temp|tmp)-/.test(name) && !name.startsWith('locks/'));
-      const beside = list(world.datastore).filter((name) => /^[^/]*\.new-/.test(name) && !name.includes('/'));
-      return [...locks, ...uploads, ...beside, ...readdirSync(world.temporary).map((name) => `tmp/${name}`)];
-    },
+    debris: (repository: string): string[] => [
+      ...world.traits.leftovers(repository),
+      ...readdirSync(world.temporary).map((name) => `tmp/${name}`),
+    ],
 
-    /** What `restic check` complains about: every byte is read. */
-    damage(repository: string): string | undefined {
-      const { status, stdout, stderr } = restic(repository, 'check', '--read-data');
-      return status === 0 && /no errors were found/.test(stdout) ? undefined : `${stdout}${stderr}`;
-    },
+    /** What is wrong with what is stored: every byte is read. */
+    damage: (repository: string): string | undefined => world.traits.damage(repository, env),
 
     /** Waits until no process of any action is left on any host; returns what is left after a while. */
     async quiet(seconds = 30): Promise<string[]> {
@@ -151,15 +137,24 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
 
     async stop(): Promise<void> {
       await world.stop();
-      rmSync(tools, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** Sets an attribute of the datastore in a message that is not packed. */
-export function withAttribute(message: string, name: string, value: string): string {
-  const at = message.indexOf('</TEMPLATE>', message.indexOf('<RESTIC_PASSWORD>'));
-  return `${message.slice(0, at)}<${name}>${value}</${name}>${message.slice(at)}`;
+/** Sets attributes of the datastore in a message that is not packed. */
+export function withAttributes(message: string, attributes: Readonly<Record<string, string>>): string {
+  return Object.entries(attributes).reduce((text, [name, value]) => withAttribute(text, name, value), message);
+}
+
+/** Writes its call down and becomes the program; slowed, it waits a little first, and qemu-img works at a set rate. */
+function wrapper(name: string, real: string, calls: string, slow: string): string {
+  const rate = name === 'qemu-img' ? 'case $1 in convert|commit) one=$1; shift; set -- $one -r 6M "$@" ;; esac' : ':';
+  return `#!/bin/sh
+echo "$$ ${name} $*" >>${calls}
+if [ -e ${slow} ]; then sleep 0.1; ${rate}; fi
+exec ${real} "$@"
+`;
 }
 
 /** The image of a message of ls, whose template is empty, belongs to a backup job. */

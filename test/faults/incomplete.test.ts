@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -22,19 +22,19 @@ ${real} "$@"
 echo '{"message_type":"error","error":{"message":"read disk.0.0: input/output error"},"during":"archival"}' >&2
 exit 3
 `;
-writeFileSync(join(tools, 'restic'), script, { mode: 0o755 });
+const programs = join(tools, 'programs');
+mkdirSync(programs);
+writeFileSync(join(programs, 'restic'), script, { mode: 0o755 });
 
 t.test('what is not complete never stays, and is never trusted', async (t) => {
   const banner = join(tools, 'banner');
   writeFileSync(banner, '*** ssh: authorized use only ***\n');
-  const world = await startFrontEnd({ restic: tools, sshdConfig: `Banner ${banner}` });
+  const world = await startFrontEnd({ programs, sshdConfig: `Banner ${banner}` });
   t.teardown(async () => {
     await world.stop();
     rmSync(tools, { recursive: true, force: true });
   });
-  world.oned.behaviour = {
-    datastores: { 100: /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(world.message('ls-i2'))?.[0] ?? '' },
-  };
+  world.serveDatastore();
   const vm = new BackedUpVm(world, 1, { disks: 1 });
   await vm.backUp();
   quickenKey(world.repository(1), world.password);

@@ -1,8 +1,13 @@
 import { cpSync, rmSync } from 'node:fs';
-import { type Known, withAttribute } from './fault-world';
+import { type Known, withAttributes } from './fault-world';
 import { testKills } from './kills';
 
-testKills('backup', [{ victims: ['action', 'restic', 'connection', 'sftp'], sftpOnly: [] }], async (faults) => {
+const LANES = [
+  { driver: 'restic', victims: ['action', 'restic', 'connection', 'session'] },
+  { driver: 'rsync', victims: ['action', 'sender', 'receiver', 'connection', 'session', 'tool'] },
+] as const;
+
+testKills('backup', LANES, async (faults) => {
   const { world } = faults;
   const repository = world.repository(1);
   faults.init(repository);
@@ -19,10 +24,9 @@ testKills('backup', [{ victims: ['action', 'restic', 'connection', 'sftp'], sftp
       rmSync(staging, { recursive: true, force: true });
       cpSync(`${staging}.laid`, staging, { recursive: true });
     },
-    start: (bandwidthKib) => {
+    start: (attributes) => {
       const [args, message] = world.backupCall(1, [0], 1);
-      const stdin = bandwidthKib === undefined ? message : withAttribute(message, 'RESTIC_BWLIMIT', bandwidthKib);
-      return world.start('restic/backup', args, stdin);
+      return world.start(world.script('backup'), args, withAttributes(message, attributes));
     },
     lost: async (answered) => {
       const lost: string[] = [];

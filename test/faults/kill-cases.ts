@@ -1,18 +1,28 @@
 import { randomFrom } from '../helpers/disk';
-import type { Running } from '../helpers/front-end';
+import type { Ended, Running } from '../helpers/front-end';
 import type { FaultWorld } from './fault-world';
 import { ofActions, type Process, processes, send, servedBy, until } from './processes-of';
 
-/** What a fault takes: the action itself, restic, its connection's session, or the session that serves restic's SFTP. */
-export type Victim = 'action' | 'restic' | 'connection' | 'sftp';
+/** The programs that a fault can take: restic; rsync on the host and on the server; what works on the server. */
+const PROGRAMS = {
+  restic: ({ name }: Process) => name === 'restic',
+  sender: ({ name, argv }: Process) => name === 'rsync' && !argv.includes('--server'),
+  receiver: ({ name, argv }: Process) => name === 'rsync' && argv.includes('--server'),
+  'qemu-img': ({ name }: Process) => name === 'qemu-img',
+  /** What reads, makes visible and removes, as single programs. */
+  tool: ({ name }: Process) => ['cat', 'cp', 'mv', 'rm', 'sync'].includes(name),
+} as const;
 
-/** When: so many milliseconds after the n-th start of restic (0: after the start of the action). */
+/** What a fault takes: the action, a program, the connection to its host, or the session that serves the program's own ssh. */
+export type Victim = 'action' | 'connection' | 'session' | keyof typeof PROGRAMS;
+
+/** When: so many milliseconds after the n-th start of a program (0: after the start of the action). */
 interface Point {
   readonly stage: number;
   readonly afterMs: number;
 }
 
-/** Where an undisturbed run spends its time: when it started each restic, and its end, in milliseconds. */
+/** Where an undisturbed run spends its time: when it started each program, and its end, in milliseconds. */
 export interface Course {
   readonly stages: readonly number[];
   readonly endMs: number;
@@ -20,14 +30,14 @@ export interface Course {
 
 /** Runs an action undisturbed and notes its course. */
 export async function observe(faults: FaultWorld, start: () => Running): Promise<Course> {
-  const before = faults.resticCalls().length;
+  const before = faults.programCalls().length;
   const began = Date.now();
   const { child, ended } = start();
   const stages = [0];
   let over = false;
   const watch = until(
     () => {
-      while (stages.length - 1 < faults.resticCalls().length - before) stages.push(Date.now() - began);
+      while (stages.length - 1 < faults.programCalls().length - before) stages.push(Date.now() - began);
       return over;
     },
     120,
@@ -57,16 +67,15 @@ export async function strike(
   { stage, afterMs }: Point,
   start: () => Running,
   host: string,
-): Promise<{ readonly hit: boolean; readonly code: number | null; readonly stderr: string; readonly ms: number }> {
-  const before = faults.resticCalls().length;
-  const began = Date.now();
+): Promise<{ readonly hit: boolean; readonly ended: Ended }> {
+  const before = faults.programCalls().length;
   const { child, ended } = start();
   let over = false;
   const done = ended.then((result) => {
     over = true;
     return result;
   });
-  await until(() => over || faults.resticCalls().length - before >= stage, 120, 2);
+  await until(() => over || faults.programCalls().length - before >= stage, 120, 2);
   await new Promise((resolve) => setTimeout(resolve, afterMs));
   let hit = false;
   await until(
@@ -78,24 +87,22 @@ export async function strike(
     120,
     2,
   );
-  const { code, stderr } = await done;
-  return { hit, code, stderr, ms: Date.now() - began };
+  return { hit, ended: await done };
 }
 
 function victims({ world }: FaultWorld, victim: Victim, actionPid: number, host: string): Process[] {
   if (victim === 'action') return processes().filter(({ pid }) => pid === actionPid);
   const { folder, port } = { folder: world.ssh.folder, port: world.ssh.port };
   const ours = ofActions(folder);
-  if (victim === 'restic') return ours.filter(({ name }) => name === 'restic');
   if (victim === 'connection')
     return servedBy(
       ours.filter(({ pid }) => pid === actionPid),
       folder,
       port(host),
     );
-  return servedBy(
-    ours.filter(({ name, argv }) => name === 'ssh' && argv.at(-1) === 'sftp'),
-    folder,
-    port('server'),
+  if (victim !== 'session') return ours.filter(PROGRAMS[victim]);
+  const clients = ours.filter(
+    ({ name, argv }) => name === 'ssh' && (world.driver === 'rsync' || argv.at(-1) === 'sftp'),
   );
+  return servedBy(clients, folder, port('server'));
 }

@@ -1,9 +1,10 @@
-import { chainIn, withAttribute } from './fault-world';
+import { chainIn, withAttributes } from './fault-world';
 import { testKills } from './kills';
 
 const LANES = [
-  { victims: ['action', 'restic', 'connection'], sftpOnly: [] },
-  { victims: ['sftp'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
+  { driver: 'restic', victims: ['action', 'restic', 'connection'] },
+  { driver: 'restic', victims: ['session'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
+  { driver: 'rsync', victims: ['action', 'qemu-img', 'connection', 'tool'] },
 ] as const;
 
 testKills('flatten', LANES, async (faults) => {
@@ -16,11 +17,13 @@ testKills('flatten', LANES, async (faults) => {
     repository,
     host: 'server',
     lay: () => {},
-    start: (bandwidthKib) => {
-      const message = world.imageMessage('increment_flatten', 1, chain, (text) =>
-        bandwidthKib === undefined ? text : withAttribute(text, 'RESTIC_BWLIMIT', bandwidthKib),
+    start: (attributes) => {
+      const edit = (text: string): string => withAttributes(text, attributes);
+      return world.start(
+        world.script('increment_flatten'),
+        ['6'],
+        world.imageMessage('increment_flatten', 1, chain, edit),
       );
-      return world.start('restic/increment_flatten', ['6'], message);
     },
     // KEEP_LAST is 2: increments 2 and 3 stay. By the old chain, too: oned may never hear of the new one.
     lost: async (answered) => {

@@ -1,9 +1,10 @@
-import { withAttribute } from './fault-world';
+import { withAttributes } from './fault-world';
 import { testKills } from './kills';
 
 const LANES = [
-  { victims: ['action', 'restic', 'connection'], sftpOnly: [] },
-  { victims: ['sftp'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
+  { driver: 'restic', victims: ['action', 'restic', 'connection'] },
+  { driver: 'restic', victims: ['session'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
+  { driver: 'rsync', victims: ['action', 'connection', 'tool'] },
 ] as const;
 
 testKills('rm', LANES, async (faults) => {
@@ -17,11 +18,9 @@ testKills('rm', LANES, async (faults) => {
     repository,
     host: 'server',
     lay: () => {},
-    start: (bandwidthKib) => {
-      const message = world.imageMessage('rm-increments', 1, doomed, (text) =>
-        bandwidthKib === undefined ? text : withAttribute(text, 'RESTIC_BWLIMIT', bandwidthKib),
-      );
-      return world.start('restic/rm', ['6'], message);
+    start: (attributes) => {
+      const edit = (text: string): string => withAttributes(text, attributes);
+      return world.start(world.script('rm'), ['6'], world.imageMessage('rm-increments', 1, doomed, edit));
     },
     lost: async (answered) => {
       const lost: string[] = [];
@@ -29,9 +28,9 @@ testKills('rm', LANES, async (faults) => {
         const differs = await faults.differs(1, kept, id, disk.at(`kept${id}`));
         if (differs !== undefined) lost.push(`${id}: ${differs}`);
       }
-      const stored = faults.restic(repository, 'snapshots', '--json', '--no-lock').stdout;
-      const gone = (JSON.parse(stored) as unknown[]).length === kept.length;
-      return answered === undefined || gone ? lost : [...lost, `snapshots that should be gone: ${stored}`];
+      const stored = world.traits.stored(repository);
+      const gone = stored.length === kept.length;
+      return answered === undefined || gone ? lost : [...lost, `backups that should be gone are among ${stored}`];
     },
   };
 });

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { FrontEndOptions, Running } from '../helpers/front-end';
-import { chainIn, type FaultWorld, type Known, RESTIC, startFaultWorld, withAttribute } from './fault-world';
+import { chainIn, type FaultWorld, type Known, RESTIC, startFaultWorld, withAttributes } from './fault-world';
 import { plainLines } from './kills';
 import { holdLock, type LockHolder } from './lock-holder';
 import { send, until } from './processes-of';
@@ -26,8 +26,7 @@ async function makeBed(t: Test, options: FrontEndOptions = {}) {
     t.teardown(() => send('SIGKILL', holder.pid));
     return holder;
   };
-  const edited = (attributes: Record<string, string>) => (text: string) =>
-    Object.entries(attributes).reduce((message, [name, value]) => withAttribute(message, name, value), text);
+  const edited = (attributes: Record<string, string>) => (text: string) => withAttributes(text, attributes);
   const actions = (attributes: Record<string, string> = {}): Record<'backup' | 'flatten' | 'rm', () => Running> => ({
     backup: () => {
       const [args, message] = world.backupCall(1, [0], 3);
@@ -51,7 +50,7 @@ function locksOf(faults: FaultWorld, repository: string): string[] {
 /** Nobody may ever break the lock of a living program. */
 function expectNoForce(t: Test, faults: FaultWorld): void {
   const forced = faults
-    .resticCalls()
+    .programCalls()
     .filter((call) => call.includes('--remove-all') || call.includes('--no-lock prune'));
   t.same(forced, [], 'restic unlock --remove-all was never used');
 }
@@ -61,11 +60,11 @@ t.test('a held lock is waited for', async (t) => {
   for (const [name, start] of Object.entries(actions())) {
     faults.reset();
     const holder = await hold();
-    const before = faults.resticCalls().length;
+    const before = faults.programCalls().length;
     const { ended } = start();
     const tries = (): string[] =>
       faults
-        .resticCalls()
+        .programCalls()
         .slice(before)
         .filter((call) => call.includes(' unlock'));
     // The second look at the lock, on the host of its holder, comes before the second pause.
@@ -128,7 +127,7 @@ t.test('a lock of another host is judged by that host', async (t) => {
   const inItsName = ['unshare', '--uts', 'sh', '-c', `hostname ${elsewhere}; exec "$@"`, 'sh'];
   // On that host restic goes by its name, as it would on a machine of its own.
   const wrapper = join(faults.tools, 'restic');
-  const calls = join(faults.tools, 'calls');
+  const calls = join(faults.tools, '..', 'calls');
   const port = world.ssh.port(elsewhere);
   writeFileSync(
     wrapper,
@@ -142,11 +141,11 @@ exec ${RESTIC} "$@"
   for (const [name, start] of Object.entries(actions())) {
     faults.reset();
     const holder = await hold(inItsName);
-    const before = faults.resticCalls().length;
+    const before = faults.programCalls().length;
     const { ended } = start();
     const asked = (): boolean =>
       faults
-        .resticCalls()
+        .programCalls()
         .slice(before)
         .some((call) => call.includes(` ${port} `) && call.endsWith(' unlock'));
     t.ok(await until(asked, 120), `${name} asks the host that holds the lock`);
@@ -183,12 +182,12 @@ t.test('actions on one repository at once', async (t) => {
   for (const name of ['flatten', 'rm'] as const) {
     faults.reset();
     const slow = actions({ RESTIC_BWLIMIT: '600' }).backup;
-    const before = faults.resticCalls().length;
+    const before = faults.programCalls().length;
     const backup = slow();
     await until(
       () =>
         faults
-          .resticCalls()
+          .programCalls()
           .slice(before)
           .some((call) => call.includes(' backup ')),
       60,

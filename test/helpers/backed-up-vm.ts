@@ -76,7 +76,7 @@ export class BackedUpVm {
   async backUp(): Promise<Ended> {
     const increment = this.chain.length;
     this.stage(increment);
-    const ended = await this.#world.run('restic/backup', ...this.call(increment));
+    const ended = await this.#world.run(this.#world.script('backup'), ...this.call(increment));
     if (ended.code !== 0) throw new Error(`backup ${increment} of VM ${this.id} failed: ${ended.stderr}`);
     this.chain.push({ id: increment, source: ended.stdout.split(' ')[0] as string });
     return ended;
@@ -84,8 +84,7 @@ export class BackedUpVm {
 
   /** The backup URL of a disk at a point of the chain. */
   url(disk: number | 'tpm', increment = this.chain.length - 1): string {
-    const chain = this.chain.slice(0, increment + 1).map(({ id, source }) => `${id}:${source}`);
     const file = disk === 'tpm' ? 'disk.tpm.0' : `disk.${disk}.${increment}`;
-    return `restic://100//${chain.join(',')}${this.staging}/${file}`;
+    return this.#world.url(this.id, this.chain.slice(0, increment + 1), file);
   }
 }

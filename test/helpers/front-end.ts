@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { incrementsXml, type MessageName, realMessage, withAdded, withContent, withText } from './messages';
+import { type DriverName, TRAITS } from './drivers';
+import { incrementsXml, type MessageName, realMessage, withAttribute, withContent, withText } from './messages';
 import { ONE_AUTH, SERVERADMIN_PASSWORD, startOned } from './oned';
 import { startSshWorld } from './sshd';
 import type { WorldOptions } from './sshd-process';
@@ -23,8 +24,10 @@ export interface Running {
 
 /** What a test world has beside sshd. */
 export interface FrontEndOptions extends Partial<WorldOptions> {
-  /** The folder of a restic that programs find first, on the front-end and on all hosts. */
-  readonly restic?: string;
+  /** The datastore's driver: restic unless told. */
+  readonly driver?: DriverName;
+  /** A folder of programs, such as another restic, that are found first on the front-end and on all hosts. */
+  readonly programs?: string;
   /** Attributes of the datastore beside those that it needs. */
   readonly attributes?: Readonly<Record<string, string>>;
   readonly password?: string;
@@ -33,6 +36,8 @@ export interface FrontEndOptions extends Partial<WorldOptions> {
 /** A front-end as oned runs it, with hosts and a backup server behind sshd; everything in one folder. */
 export type FrontEndWorld = Awaited<ReturnType<typeof startFrontEnd>>;
 
+/** DS_MAD, on its own and in the template. */
+const DRIVERS_NAME = /(?<=<DS_MAD><!\[CDATA\[)restic(?=\]\])/g;
 const REMOTES = join(__dirname, '..', '..', 'remotes');
 /** A password that no naive program passes on unharmed. */
 const PASSWORD = `it's "a" $secret \`pass\` & <word> \\ % #!`;
@@ -51,9 +56,9 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
   writeFileSync(join(folder, 'one_auth'), `${ONE_AUTH}\n`, { mode: 0o600 });
   const programs = join(folder, 'programs');
   mkdirSync(programs);
-  if (options.restic !== undefined) {
-    for (const bin of [ssh.bin, join(ssh.folder, 'host-bin')])
-      symlinkSync(join(options.restic, 'restic'), join(bin, 'restic'));
+  const own = options.programs;
+  for (const name of own === undefined ? [] : readdirSync(own)) {
+    for (const bin of [ssh.bin, join(ssh.folder, 'host-bin')]) symlinkSync(join(own as string, name), join(bin, name));
   }
   const cache = join(folder, 'cache');
   const env: NodeJS.ProcessEnv = {
@@ -71,25 +76,26 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
     join(folder, 'host1', 'datastores', String(systemDs), String(vmId));
   const password = options.password ?? PASSWORD;
 
+  const driver = options.driver ?? 'restic';
+  const traits = TRAITS[driver];
+  const attributes = {
+    ...traits.attributes({ user: userInfo().username, temporary, password }),
+    ...options.attributes,
+  };
+
+  /** The messages were taken of a datastore that has the attributes of both drivers. */
   const forDatastore = (message: string): string => {
-    let edited = withText(message, 'DATASTORE', 'BASE_PATH', datastore.replace('/datastores/', '//datastores/'));
-    edited = withText(edited, 'DATASTORE', 'RESTIC_PASSWORD', password);
-    edited = withText(edited, 'DATASTORE', 'RESTIC_SFTP_SERVER', 'server');
-    edited = edited.replace(/<RESTIC_SFTP_USER>.*?<\/RESTIC_SFTP_USER>/, '');
-    const attributes = { RESTIC_SFTP_USER: userInfo().username, RESTIC_TMP_DIR: temporary, ...options.attributes };
-    for (const [name, text] of Object.entries(attributes)) {
-      const at = edited.indexOf('</TEMPLATE>', edited.indexOf('<RESTIC_PASSWORD>'));
-      edited =
-        edited.slice(0, at) +
-        withAdded('</TEMPLATE>', 'TEMPLATE', name, text) +
-        edited.slice(at + '</TEMPLATE>'.length);
-    }
-    return edited;
+    const bare = message.replace(/<(RESTIC|RSYNC)_[A-Z_]+>.*?<\/\1_[A-Z_]+>/g, '').replace(DRIVERS_NAME, driver);
+    const edited = withText(bare, 'DATASTORE', 'BASE_PATH', datastore.replace('/datastores/', '//datastores/'));
+    return Object.entries(attributes).reduce((text, [name, value]) => withAttribute(text, name, value), edited);
   };
 
   return {
     ...{ folder, ssh, oned, varDir, built, env, temporary, datastore, password, staging, forDatastore },
-    /** The repository of a VM. */
+    ...{ driver, traits, downloader: `${driver}_downloader.rb` },
+    /** The script of an action. */
+    script: (action: string): string => `${driver}/${action}`,
+    /** The folder of a VM on the backup server: its repository, or what its backups are in. */
     repository: (vmId: number): string => join(datastore, String(vmId)),
 
     /** Starts a script as oned does: by its path, in a process group of its own, with only the environment of oned. */
@@ -130,6 +136,19 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
       const text = edit(name === 'backup_cancel' ? realMessage(name) : forDatastore(realMessage(name)));
       const packed = !name.startsWith('backup') && name !== 'ls-i2';
       return packed ? Buffer.from(text).toString('base64') : text;
+    },
+
+    /** Makes the stub of oned answer what this datastore is. */
+    serveDatastore(edit: (message: string) => string = (message) => message): void {
+      const [xml] = /<DATASTORE>[\s\S]*?<\/DATASTORE>/.exec(this.message('ls-i2', edit)) as RegExpExecArray;
+      oned.behaviour = { datastores: { 100: xml } };
+    },
+
+    /** The backup URL of a file of VM `vmId` at the end of a chain. */
+    url(vmId: number, chain: readonly { id: number; source: string }[], file: string): string {
+      const source = chain.at(-1)?.source ?? '';
+      const path = traits.urlPath({ datastore, staging: join(staging(vmId), 'backup'), vmId, source, file });
+      return `${driver}://100//${chain.map((one) => `${one.id}:${one.source}`).join(',')}${path}`;
     },
 
     /** The arguments and the message of a backup: increment `increment` of the VM. */

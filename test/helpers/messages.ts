@@ -38,6 +38,16 @@ export function withAdded(message: string, parent: string, name: string, text: s
   return message.slice(0, end) + element(name, text) + message.slice(end);
 }
 
+/** Sets an attribute of the datastore. */
+export function withAttribute(message: string, name: string, value: string): string {
+  const start = message.search(/<TEMPLATE>\s*<DS_MAD>/);
+  if (start === -1) throw new Error('the message is about no datastore');
+  const end = message.indexOf('</TEMPLATE>', start);
+  const template = message.slice(start, end);
+  const set = template.includes(`<${name}>`) ? withText(template, '', name, value) : template + element(name, value);
+  return message.slice(0, start) + set + message.slice(end);
+}
+
 /** Replaces the content of an element as a whole. */
 export function withContent(message: string, name: string, xml: string): string {
   const pattern = new RegExp(`<${name}>[\\s\\S]*?</${name}>|<${name}/>`);

@@ -25,7 +25,7 @@ export interface OnedCall {
 export interface OnedBehaviour {
   /** Call number `nth` (from 1) of that method is refused with that message. */
   readonly refuse?: { readonly method: string; readonly nth: number; readonly message: string };
-  /** The XML that one.datastore.info answers, per datastore id. */
+  /** The XML that one.datastore.info answers, per datastore id; one.datastorepool.info answers all of them. */
   readonly datastores?: Readonly<Record<number, string>>;
   /** Answers instead of oned: status and body; `'never'` keeps the caller waiting. */
   readonly raw?: { readonly status: number; readonly body: string } | 'never';
@@ -40,9 +40,13 @@ export interface OnedStub {
   close(): Promise<void>;
 }
 
-/** Starts a stub that speaks XML-RPC as oned does: images count from 40, templates from 7; templates must parse. */
+/** Starts a stub that speaks XML-RPC as oned does: images count from 40, templates from 7, datastores from 104; templates must parse. */
 export async function startOned(behaviour: OnedBehaviour = {}): Promise<OnedStub> {
-  const ids: Record<string, number> = { 'one.image.allocate': 40, 'one.template.allocate': 7 };
+  const ids: Record<string, number> = {
+    'one.image.allocate': 40,
+    'one.template.allocate': 7,
+    'one.datastore.allocate': 104,
+  };
   const server = createServer(async (request, response) => {
     const body = await bodyOf(request);
     if (stub.behaviour.raw === 'never') return;
@@ -75,6 +79,9 @@ export async function startOned(behaviour: OnedBehaviour = {}): Promise<OnedStub
       return xml === undefined
         ? [false, `[${method}] Error getting datastore [${params[0]}].`, 0x0400]
         : [true, xml, 0];
+    }
+    if (method === 'one.datastorepool.info') {
+      return [true, `<DATASTORE_POOL>${Object.values(datastores ?? {}).join('')}</DATASTORE_POOL>`, 0];
     }
     if (!(method in ids)) return [false, `[${method}] Unknown method`, 0x1000];
     try {

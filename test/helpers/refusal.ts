@@ -1,7 +1,7 @@
 import type { Test } from 'tap';
 import { ERROR_KINDS, type ErrorKind } from '../../lib/errors';
 import type { FrontEndWorld } from './front-end';
-import { withText } from './messages';
+import { withAttribute } from './messages';
 import { treeOf } from './tree';
 
 /** Changes a message. */
@@ -30,10 +30,7 @@ export function twice(element: string): Edit {
 
 /** Sets an attribute of the datastore. */
 export function attribute(name: string, value: string): Edit {
-  return (text) =>
-    text.includes(`<${name}>`)
-      ? withText(text, 'DATASTORE', name, value)
-      : text.replace('<RESTIC_PASSWORD>', (tag) => `<${name}><![CDATA[${value}]]></${name}>${tag}`);
+  return (text) => withAttribute(text, name, value);
 }
 
 /** Makes calls and holds each against the contract: exit code, empty stdout, one plain line, and nothing changed. */
@@ -46,10 +43,10 @@ export async function refuse(
   for (const { name, action, args, stdin, kind, says } of cases) {
     const [before, logins] = [tree(world.folder, world.ssh.folder), world.ssh.connections()];
     const calls = world.oned.calls.length;
-    const argv = args ?? (action === 'restic/ls' ? ['-i', '0'] : action === 'restic/monitor' ? ['100'] : ['6']);
+    const argv = args ?? (action.endsWith('/ls') ? ['-i', '0'] : action.endsWith('/monitor') ? ['100'] : ['6']);
     const ended = await world.run(action, argv, stdin);
     t.equal(ended.code, ERROR_KINDS[kind].exitCode, `${name}: exit code; ${ended.stderr}`);
-    const printed = action === 'restic_downloader.rb' && !argv.includes('--stream');
+    const printed = action === world.downloader && !argv.includes('--stream');
     t.equal(ended.stdout, printed ? 'command="false"\nclean_command="true"\n' : '', `${name}: stdout`);
     const lines = ended.stderr.split('\n').filter((line) => !/^INFO: /.test(line));
     t.strictSame([lines.length, lines.at(-1)], [2, ''], `${name}: one plain line`);

@@ -8,6 +8,10 @@ import { join } from 'node:path';
 export interface WorldOptions {
   /** The names that `ssh NAME` reaches. All are this machine, with one file system. */
   readonly names: readonly string[];
+  /** Names of machines that are running already; they must accept the key of the world. */
+  readonly elsewhere?: Readonly<
+    Record<string, { readonly port: number; readonly user: string; readonly knownHostsLine: string }>
+  >;
   /** How many sshds share the names in turn; 1 unless told. Names of one sshd have the same host key and port. */
   readonly sshds?: number;
   /** The login on a name, when it is not the user who runs the test (which needs root). */

@@ -89,7 +89,8 @@ async function buildWorld(
     if (sshd === undefined) throw new Error(`the world has no ${name}`);
     return sshd;
   };
-  writeFileSync(inFolder('known_hosts'), [...new Set(sshds.values())].map((sshd) => knownLines(sshd)).join(''));
+  const others = Object.values(options.elsewhere ?? {}).map(({ knownHostsLine }) => knownHostsLine);
+  writeFileSync(inFolder('known_hosts'), [...[...new Set(sshds.values())].map(knownLines), ...others].join(''));
   for (const name of unknown) writeFileSync(knownHosts(name), '');
   const config = (identity: string): string => {
     const blocks = names.map((name) => {
@@ -104,6 +105,9 @@ async function buildWorld(
         '',
       ].join('\n');
     });
+    for (const [name, { port, user }] of Object.entries(options.elsewhere ?? {})) {
+      blocks.push(`Host ${name}\n  Port ${port}\n  User ${user}\n  UserKnownHostsFile ${knownHosts(name)}\n`);
+    }
     const common = [
       'HostName 127.0.0.1',
       'GlobalKnownHostsFile none',
