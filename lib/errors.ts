@@ -23,6 +23,14 @@ export const ERROR_KINDS = {
 /** A key of the table of failures. */
 export type ErrorKind = keyof typeof ERROR_KINDS;
 
+/** The exit codes in order, each with what it means. */
+export function exitCodes(): [code: number, meaning: string][] {
+  const meanings = new Map<number, string[]>();
+  for (const { exitCode, meaning } of Object.values(ERROR_KINDS))
+    meanings.set(exitCode, [...(meanings.get(exitCode) ?? []), meaning]);
+  return [...meanings].map(([code, texts]) => [code, texts.join('; or ')]);
+}
+
 /** What an error says beside the failure itself. */
 export interface ErrorDetails {
   /** The host on which it happened, as the operator knows it. */

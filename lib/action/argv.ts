@@ -1,4 +1,4 @@
-import { DriverError, ERROR_KINDS } from '../errors';
+import { DriverError, exitCodes } from '../errors';
 import { DRIVER_VERSION } from '../version';
 import type { Verb } from './verb';
 
@@ -130,10 +130,7 @@ function usageOf({ positionals, option }: Verb): string {
 function contractOf(verb: Verb): string {
   const width = Math.max(...verb.positionals.map(({ name }) => name.length), 8);
   const line = (name: string, text: string): string => `  ${name.padEnd(width)}  ${text}`;
-  const meanings = new Map<number, string[]>();
-  for (const { exitCode, meaning } of Object.values(ERROR_KINDS))
-    meanings.set(exitCode, [...(meanings.get(exitCode) ?? []), meaning]);
-  const codes = [...meanings].map(([code, texts]) => line(String(code), texts.join('; or ')));
+  const codes = exitCodes().map(([code, meaning]) => line(String(code), meaning));
   return [
     ...(verb.positionals.length === 0
       ? []

@@ -1,5 +1,7 @@
 import type { BackupSource } from '../engine/engine';
-import { DriverError } from '../errors';
+import { asDriverError, DriverError } from '../errors';
+import { OnedClient } from '../opennebula/client';
+import type { FrontEnd } from '../opennebula/front-end';
 import {
   type AbsolutePath,
   type DiskId,
@@ -9,8 +11,10 @@ import {
   parseJobId,
   parseVmId,
 } from '../opennebula/ids';
-import { parseVmToBackUp } from '../opennebula/vm';
+import { parseImage } from '../opennebula/image';
+import { parseVmToBackUp, type VmToBackUp } from '../opennebula/vm';
 import { backupMarker, parseHostAndFolder } from './host-and-folder';
+import type { Report } from './report';
 import { expectSameId } from './same-id';
 import type { Verb, VerbContext } from './verb';
 
@@ -44,7 +48,7 @@ export const backup: Verb = {
 };
 
 /** Reads what is to be backed up. Throws `usage` or `message`. */
-async function sourceOf({ argument, message, frontEnd }: VerbContext): Promise<BackupSource> {
+async function sourceOf({ argument, message, frontEnd, signal, report }: VerbContext): Promise<BackupSource> {
   const { host, folder } = parseHostAndFolder(argument('HOST:DIR'));
   const diskIds = parseDiskIds(argument('DISKS'));
   const vm = parseVmToBackUp(message.child('VM'));
@@ -54,7 +58,27 @@ async function sourceOf({ argument, message, frontEnd }: VerbContext): Promise<B
     folder: stagingFolder(folder, vm.id, await frontEnd.backupBasePath()),
     ...{ diskIds, vm },
     jobId: parseJobId(argument('JOB_ID'), 'JOB_ID', 'usage'),
+    parentSource: () => parentSource(vm, frontEnd, signal, report),
   };
+}
+
+/** The message does not name the backup that an increment builds on; the image of the chain does. */
+async function parentSource(
+  { chainImageId, parentId }: VmToBackUp,
+  frontEnd: FrontEnd,
+  signal: AbortSignal,
+  report: Report,
+): Promise<string | undefined> {
+  if (chainImageId === undefined || parentId === undefined) return undefined;
+  try {
+    const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), signal);
+    const { chain } = parseImage(await client.imageInfo(chainImageId));
+    return chain.find(({ id }) => id === parentId)?.source;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    report.log(`oned was not asked for the chain of image ${chainImageId}: ${asDriverError(error).message}`);
+    return undefined;
+  }
 }
 
 /** Where the transfer driver left the files (contract, "What each action means"). */

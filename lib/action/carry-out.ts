@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream';
-import { PROGRAMS_VARIABLE } from '../command/supervise';
 import type { Driver, Engine } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
-import { DryHosts, type Hosts, RealHosts } from '../host/hosts';
+import { DryHosts, type Hosts } from '../host/hosts';
 import { type Datastore, parseDatastore } from '../opennebula/datastore';
 import type { Element } from '../opennebula/document';
 import { type FrontEnd, frontEndFrom } from '../opennebula/front-end';
 import type { CommandLine } from './argv';
 import { readMessage } from './message';
+import { realHosts } from './real-hosts';
 import type { Report } from './report';
 import type { Verb, VerbContext } from './verb';
 
@@ -66,17 +66,9 @@ function openHosts(
 ): Hosts {
   const { report, signal, env } = around;
   if (line.dryRun) return new DryHosts((text) => report.plan(text));
-  const datastore = message === undefined ? undefined : findDatastore(message);
-  const stallSeconds = datastore === undefined ? 0 : driver.stallSeconds(parseDatastore(datastore, driver.name));
-  return new RealHosts({
-    env: { ...env, [PROGRAMS_VARIABLE]: `${frontEnd.varDir}/remotes/datastore/${driver.name}` },
-    signal,
-    supervision: { stallSeconds, marker: verb.marker?.(line.argument) },
-    trace: (host, { argv, purpose, ignoreStalls }) => {
-      if (!ignoreStalls) report.step(purpose);
-      report.debug(`${host}: ${argv.filter((word) => !word.includes('\n')).join(' ')}`);
-    },
-  });
+  const element = message === undefined ? undefined : findDatastore(message);
+  const datastore = element === undefined ? undefined : parseDatastore(element, driver.name);
+  return realHosts({ driver, datastore, frontEnd, env, signal, report, marker: verb.marker?.(line.argument) });
 }
 
 function contextOf(

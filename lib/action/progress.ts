@@ -30,10 +30,10 @@ export class Progress {
     this.#timer ??= setInterval(() => this.#draw(), REDRAW_MS).unref();
   }
 
-  /** How far the step is; `totalBytes` 0: not known. */
+  /** How far the step is; `totalBytes` 0: not known to the caller. */
   transfer(doneBytes: number, totalBytes: number): void {
     this.#doneBytes = doneBytes;
-    this.#totalBytes = totalBytes;
+    if (totalBytes > 0) this.#totalBytes = totalBytes;
   }
 
   /** Removes the line, so that something else can be written. */

@@ -16,7 +16,7 @@ export const stat: Verb = {
   async run({ message, datastore, engine, driver, dryRun }) {
     const store = engine();
     const url = driver.parseUrl(message.child('IMAGE').textOf('PATH'));
-    if (url.datastoreId !== datastore().id) {
+    if (url.datastoreId !== undefined && url.datastoreId !== datastore().id) {
       throw new DriverError('message', `the backup URL is of datastore ${url.datastoreId}, not of ${datastore().id}`);
     }
     if (url.disk === 'tpm') throw new DriverError('message', 'the state of a TPM is no disk and has no size');

@@ -33,3 +33,50 @@ export function hardLink(from: AbsolutePath, to: AbsolutePath): Command<undefine
     dryRun: undefined,
   };
 }
+
+/** Copies files into a folder, over those that are there. */
+export function copyInto(folder: AbsolutePath, files: readonly AbsolutePath[]): Command<undefined> {
+  return {
+    argv: ['cp', '--target-directory', folder, '--', ...files],
+    purpose: `copy files into ${folder}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+const REMOVE_OTHERS = `
+cd -- "$1" || exit 1; shift
+for file in ./* ./.[!.]*; do
+  [ -e "$file" ] || [ -L "$file" ] || continue
+  keep=
+  for name; do [ "./$name" = "$file" ] && keep=1; done
+  [ -n "$keep" ] || rm -rf -- "$file" || exit 1
+done`;
+
+/** Removes from a folder all but the files with these names. */
+export function removeOthers(folder: AbsolutePath, names: readonly string[]): Command<undefined> {
+  return {
+    argv: ['sh', '-c', REMOVE_OTHERS.trim(), 'one-backup-remove-others', folder, ...names],
+    purpose: `remove what does not belong into ${folder}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+const RESTORE = `
+cd -- "$1" || exit 1
+for file in ./*; do
+  cp --reflink=auto --sparse=auto -T -- "$file" "$2/.restored" && mv -T -- "$2/.restored" "$2/$file" || exit 1
+done
+cd -- "$2" || exit 1
+for file in ./* ./.[!.]*; do [ -e "$1/$file" ] || rm -rf -- "$file" || exit 1; done`;
+
+/** Brings a folder to what another one holds; where the filesystem can share data, nothing is copied. */
+export function restoreFrom(from: AbsolutePath, to: AbsolutePath): Command<undefined> {
+  return {
+    argv: ['sh', '-c', RESTORE.trim(), 'one-backup-restore', from, to],
+    purpose: `bring ${to} back to ${from}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}

@@ -43,6 +43,11 @@ export function readHeaders(files: readonly AbsolutePath[]): Command<DiskHeader[
   };
 }
 
+/** Whether the beginning of a disk's file says that it is an increment. */
+export function isIncrement(head: Buffer): boolean {
+  return head.toString('latin1', 0, 4) === MAGIC && head.length >= 16 && head.readBigUInt64BE(8) !== 0n;
+}
+
 function parseHeader(path: AbsolutePath, sizeBytes: number, header: Buffer): DiskHeader {
   const isQcow2 = header.length === HEADER_BYTES && header.toString('latin1', 0, 4) === MAGIC;
   if (!isQcow2) return { path, format: 'raw', virtualSizeBytes: sizeBytes, hasBacking: false };

@@ -62,11 +62,35 @@ export function chainOf([base, ...increments]: readonly [ChainDisk, ...ChainDisk
   return `json:${JSON.stringify(increments.reduce((backing, disk) => ({ ...node(disk), backing }), bottom))}`;
 }
 
-/** Writes what a chain shows as a qcow2 of its own. Each line of the output says how far it is. */
-export function convert(chain: string, target: AbsolutePath): Command<undefined> {
+/** Writes what a chain shows as a disk of its own. Each line of the output says how far it is. */
+export function convert(
+  chain: string,
+  target: AbsolutePath,
+  format: ChainDisk['format'] = 'qcow2',
+): Command<undefined> {
   return {
-    argv: ['qemu-img', 'convert', '-p', '-O', 'qcow2', '--', chain, target],
+    argv: ['qemu-img', 'convert', '-p', '-O', format, '--', chain, target],
     purpose: 'merge the chain',
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/** Writes what a chain shows over a qcow2 that is there, of the same size: in place, cluster by cluster. */
+export function convertOver(chain: string, target: AbsolutePath): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'convert', '-n', '-O', 'qcow2', '--', chain, target],
+    purpose: `write over ${nameOf(target)}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/** Makes a qcow2 larger. */
+export function resize(file: AbsolutePath, sizeBytes: number): Command<undefined> {
+  return {
+    argv: ['qemu-img', 'resize', '-q', '-f', 'qcow2', '--', file, String(sizeBytes)],
+    purpose: `make ${nameOf(file)} larger`,
     parse: nothing,
     dryRun: undefined,
   };
@@ -125,6 +149,18 @@ export function check(file: AbsolutePath): Command<undefined> {
     accept: [3],
     classify: ({ exitCode, stderr }, host) =>
       exitCode === 2 ? new DriverError('damaged', `${nameOf(file)} is damaged: ${stderr.trim()}`, { host }) : undefined,
+  };
+}
+
+/** Checks a qcow2 as it is, without the file that its header names as the one below it. Throws `damaged`. */
+export function checkAlone(file: AbsolutePath): Command<undefined> {
+  return {
+    ...check(file),
+    argv: ['qemu-img', 'check', '-q', '--', chainOf([{ path: file, format: 'qcow2' }])],
+    classify: ({ exitCode, stderr }, host) =>
+      exitCode === 2 || /not in qcow2 format|Could not open.*(corrupt|Invalid|Image)/.test(stderr)
+        ? new DriverError('damaged', `${nameOf(file)} is damaged: ${stderr.trim().split('\n').at(-1)}`, { host })
+        : undefined,
   };
 }
 

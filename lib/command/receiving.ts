@@ -9,7 +9,7 @@ import { quote } from './quote';
 export const RECEIVING = '.receiving-';
 export const MERGING = '.merging-';
 /** What is being removed, and is no backup any more. */
-const REMOVING = '.removing-';
+export const REMOVING = '.removing-';
 
 /** A file that may be continued in what a dead transfer left, and how long it will be. */
 export interface Resumable {
@@ -98,6 +98,7 @@ export function publish(folder: AbsolutePath, from: string, to: string): Command
  */
 export function takeBack(folder: AbsolutePath, source: string, filled: string | undefined): Command<undefined> {
   const script = `
+[ -e "$1" ] || exit 0
 cd -- "$1" || exit 1
 if [ -d "./$2" ]; then mv -T -- "./$2" "./${REMOVING}$2" && rm -rf -- "./${REMOVING}$2"; fi
 [ -z "$3" ] || [ ! -d "./$3" ] || flock --wait 3 --exclusive "./$3" rm -rf -- "./$3"`;
@@ -120,7 +121,7 @@ for source; do
 done
 sync -- .
 ${SWEEP.trim()}
-sweep`;
+exec 8<. && flock --exclusive 8 && sweep 8<&-`;
   return inFolder(script.trim(), 'one-backup-remove', [folder, ...sources], 'remove the backups');
 }
 

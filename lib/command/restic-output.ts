@@ -17,6 +17,8 @@ export interface Snapshot {
   readonly time: string;
   readonly paths: readonly string[];
   readonly tags: readonly string[];
+  /** The size of its files, which 0.17 and later note. */
+  readonly bytes?: number;
 }
 
 /** One status line of `restic backup --json`, or undefined for any other line. */
@@ -69,12 +71,17 @@ export function parseSummary(stdout: string): BackupSummary {
 /** Reads `restic snapshots --json`. */
 export function parseSnapshots(stdout: string): Snapshot[] {
   const list: unknown = stdout.trim() === '' ? [] : JSON.parse(stdout);
-  return (Array.isArray(list) ? list : []).map((one: Partial<Snapshot>) => ({
+  return (Array.isArray(list) ? list : []).map((one: Partial<Snapshot> & ListedSummary) => ({
     id: String(one.id),
     time: String(one.time),
     paths: one.paths ?? [],
     tags: one.tags ?? [],
+    ...(typeof one.summary?.total_bytes_processed === 'number' ? { bytes: one.summary.total_bytes_processed } : {}),
   }));
+}
+
+interface ListedSummary {
+  readonly summary?: { readonly total_bytes_processed?: unknown };
 }
 
 function parseJson(line: string): Record<string, unknown> | undefined {

@@ -41,13 +41,13 @@ export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: B
   return { ...command, env: { ...command.env, TZ: 'UTC' } };
 }
 
-/** Lists snapshots: those named, or all with the tag. One that is missing is missing in the answer too. */
+/** Lists snapshots: those named, all with the tag, or all. One that is missing is missing in the answer too. */
 export function snapshots(
   access: ResticAccess,
-  { ids, tag }: { readonly ids: readonly string[]; readonly tag: string },
+  { ids, tag }: { readonly ids: readonly string[]; readonly tag: string | undefined },
   dryRun: readonly Snapshot[],
 ): Command<Snapshot[]> {
-  const which = ids.length === 0 ? [`--tag=${tag}`] : ['--', ...ids];
+  const which = ids.length > 0 ? ['--', ...ids] : tag === undefined ? [] : [`--tag=${tag}`];
   return restic(access, ['snapshots', '--json', '--no-lock', ...which], {
     purpose: ids.length === 0 ? 'list the snapshots' : 'look up the snapshots',
     parse: ({ stdout }) => parseSnapshots(stdout),
@@ -142,6 +142,7 @@ function compressionOf({ compression }: ResticAccess): string[] {
   return compression === 'auto' ? [] : [`--compression=${compression}`];
 }
 
-function pruneOptions({ maxUnused, maxRepack }: PruneLimits): string[] {
+/** The options of prune for these limits. */
+export function pruneOptions({ maxUnused, maxRepack }: PruneLimits): string[] {
   return [`--max-unused=${maxUnused}`, ...(maxRepack === undefined ? [] : [`--max-repack-size=${maxRepack}`])];
 }

@@ -1,12 +1,14 @@
 import type { Writable } from 'node:stream';
 import type { Space } from '../host/host';
 import type { Hosts } from '../host/hosts';
+import type { Attributes } from '../opennebula/attributes';
 import type { BackupUrl } from '../opennebula/backup-url';
 import type { Datastore } from '../opennebula/datastore';
 import type { AbsolutePath, DiskId, HostName, JobId, VmId } from '../opennebula/ids';
 import type { BackupFormat, BackupImage } from '../opennebula/image';
 import type { Chain } from '../opennebula/increment';
 import type { VmToBackUp } from '../opennebula/vm';
+import type { Inventory } from './inventory';
 
 /** What a backup is taken from: the staging folder on a hypervisor host that the transfer driver filled. */
 export interface BackupSource {
@@ -17,6 +19,8 @@ export interface BackupSource {
   readonly diskIds: readonly [DiskId, ...DiskId[]];
   readonly vm: VmToBackUp;
   readonly jobId: JobId | undefined;
+  /** Asks oned for the SOURCE of the backup that this one builds on; undefined when there is none, or oned does not say. */
+  readonly parentSource: () => Promise<string | undefined>;
 }
 
 /** A backup that is stored completely. */
@@ -103,6 +107,12 @@ export interface Engine {
 
   /** Removes what a download that was broken off kept for the next one. */
   endDownload(url: BackupUrl): Promise<void>;
+
+  /** Creates what the first backup would create too, so that a wrong server is found before it. What is there stays as it is. */
+  prepare?(): Promise<void>;
+
+  /** What can be told and done without oned. */
+  inventory?(): Inventory;
 }
 
 /** What an engine gets to work with. */
@@ -118,10 +128,25 @@ export interface EngineContext {
   readonly log: (text: string) => void;
 }
 
+/** What is said of an attribute of a driver. What it may hold, only the reading of it says. */
+export interface AttributeFact {
+  readonly name: string;
+  /** What it is, as in `Give ...`: `the name or address of the backup server`. */
+  readonly what: string;
+  readonly required?: boolean;
+  readonly secret?: boolean;
+  /** Why it is not read, for one that only the stock driver of the same name knows. */
+  readonly unread?: string;
+}
+
 /** An engine as a datastore driver: what `remotes/datastore/<name>/` is made of. */
 export interface Driver {
   /** DS_MAD, and the folder of the scripts. */
   readonly name: string;
+  /** Its attributes: all that it reads, and those that users of the stock driver may look for. */
+  readonly attributes: readonly AttributeFact[];
+  /** Reads all of them, also of a template that is not registered yet. Throws `config`. */
+  readonly readConfig: (attributes: Attributes) => unknown;
   /** Reads the datastore's attributes. Throws `config`, naming the attribute. */
   readonly open: (context: EngineContext) => Engine;
   /** How long a transfer of this datastore may stand still, in seconds. Throws `config`. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   holdMerging,
   holdReceiving,
@@ -52,7 +53,14 @@ export async function fillFolder(
   const isTransfer = filler.by === 'transfer';
   const name = `${isTransfer ? RECEIVING : MERGING}${source}`;
   const hold = isTransfer ? holdReceiving(path, source, filler.files) : holdMerging(path, source);
-  const keeper = await startKeeper(server, hold);
+  const undo = (filled: string | undefined): Promise<void> =>
+    server
+      .run(takeBack(path, source, filled), { evenAbortedMs: TAKE_BACK_LIMIT_MS })
+      .catch((error) => log(`left to the next action of the VM: ${asDriverError(error).message}`));
+  const keeper = await startKeeper(server, hold).catch(async (error) => {
+    if (signal.aborted) await undo(name); // by the time that it was stopped, it may have made the folder
+    throw error;
+  });
   const release = (): Promise<void> =>
     keeper.end().catch((error) => {
       if (!signal.aborted) log(asDriverError(error).message);
@@ -64,12 +72,15 @@ export async function fillFolder(
     await release();
     const { kind } = asDriverError(error);
     const isOfUse = isTransfer && !signal.aborted && !['cancelled', 'noSpace'].includes(kind);
-    await server
-      .run(takeBack(path, source, isOfUse ? undefined : name), { evenAbortedMs: TAKE_BACK_LIMIT_MS })
-      .catch((second) => log(`left to the next action of the VM: ${asDriverError(second).message}`));
+    await undo(isOfUse ? undefined : name);
     throw error;
   }
   await release();
   if (outcome === 'remove')
     await server.run(takeBack(path, source, name)).catch((error) => log(asDriverError(error).message));
+}
+
+/** A name that no backup of the VM has, nor ever had: oned may still know one that is gone. */
+export function newSource(): string {
+  return randomBytes(6).toString('hex');
 }

@@ -1,28 +1,19 @@
 import { DriverError } from '../errors';
-import {
-  type BackupUrl,
-  formatBackupUrl,
-  incrementOfDiskFile,
-  parseDiskFile,
-  TPM_FILE,
-} from '../opennebula/backup-url';
-import type { AbsolutePath, DatastoreId, DiskId } from '../opennebula/ids';
+import { type BackupUrl, incrementOfDiskFile, parseDiskFile, TPM_FILE } from '../opennebula/backup-url';
+import type { AbsolutePath, DiskId } from '../opennebula/ids';
 import type { BackupFormat } from '../opennebula/image';
 import { lastOf } from '../opennebula/increment';
 import { nameOf } from './chain-files';
 import type { Point, PointFiles, StoredFile } from './engine';
 
-/** Tells what the files of a point's newest backup are, by their names. Throws `damaged` when vm.xml is missing. */
+/** Tells what the files of a point's newest backup are, by their names; `urlOf` gives their URLs. Throws `damaged` when vm.xml is missing. */
 export function pointFiles(
   point: Point,
   paths: readonly AbsolutePath[],
-  { scheme, datastoreId }: { readonly scheme: string; readonly datastoreId: DatastoreId },
+  urlOf: (path: AbsolutePath, format: BackupFormat) => string,
 ): PointFiles {
-  const { jobId, chain } = point;
-  const toFile = (path: AbsolutePath, format: BackupFormat): StoredFile => ({
-    path,
-    url: formatBackupUrl({ scheme, format, datastoreId, jobId, chain, path }),
-  });
+  const { chain } = point;
+  const toFile = (path: AbsolutePath, format: BackupFormat): StoredFile => ({ path, url: urlOf(path, format) });
   const disks = new Map<DiskId, StoredFile>();
   for (const path of [...paths].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))) {
     const disk = parseDiskFile(nameOf(path));

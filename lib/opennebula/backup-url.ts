@@ -14,12 +14,13 @@ import {
 import type { BackupFormat } from './image';
 import { type Chain, formatChain, parseChain } from './increment';
 
-/** One disk at one point in time, as `restic://` and `rsync://` URLs name it (contract, "Backup URLs"). */
+/** One disk at one point in time (contract, "Backup URLs"). */
 export interface BackupUrl {
-  /** The engine: `restic` or `rsync`. */
+  /** `restic` and `rsync` have their own, ZFS has `ssh`. */
   readonly scheme: string;
   readonly format: BackupFormat;
-  readonly datastoreId: DatastoreId;
+  /** Undefined where a URL does not say it. */
+  readonly datastoreId: DatastoreId | undefined;
   readonly jobId: JobId | undefined;
   /** The chain up to the point in time. */
   readonly chain: Chain;

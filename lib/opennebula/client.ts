@@ -4,7 +4,7 @@ import { firstOf } from '../abort';
 import { DriverError } from '../errors';
 import type { Secret } from '../secret';
 import { Element, MESSAGE_LIMIT_BYTES } from './document';
-import { type DatastoreId, type ImageId, parseImageId } from './ids';
+import { type DatastoreId, type ImageId, parseDatastoreId, parseImageId } from './ids';
 import { xmlText } from './xml-text';
 
 /** How long one call may take. oned gives up on a whole restore after 180 s (contract, "Time limits"). */
@@ -36,11 +36,38 @@ export class OnedClient {
     return parseImageId(id, 'the id that one.image.allocate answered', 'oned');
   }
 
+  /** Creates a datastore in that cluster, or in the default one, and returns its id. */
+  async allocateDatastore(template: string, clusterId = -1): Promise<DatastoreId> {
+    const id = await this.#call('one.datastore.allocate', [template, clusterId]);
+    return parseDatastoreId(id, 'the id that one.datastore.allocate answered', 'oned');
+  }
+
+  /** Returns the DATASTORE elements of all datastores that the session may see. */
+  async datastores(): Promise<Element[]> {
+    const xml = await this.#call('one.datastorepool.info', []);
+    return this.#parse(xml, 'the datastores that oned answered').all('DATASTORE');
+  }
+
   /** Creates a VM template and returns its id. */
   async allocateTemplate(template: string): Promise<number> {
     const id = await this.#call('one.template.allocate', [template]);
     if (/^[0-9]{1,10}$/.test(id)) return Number(id);
     throw this.#failure('one.template.allocate answered no id');
+  }
+
+  /** Returns the IMAGE element of an image. */
+  async imageInfo(id: ImageId): Promise<Element> {
+    const image = this.#parse(await this.#call('one.image.info', [id, false]), 'the image that oned answered');
+    if (image.name === 'IMAGE') return image;
+    throw this.#failure(`one.image.info answered <${image.name}> instead of <IMAGE>`);
+  }
+
+  /** Returns the IMAGE elements of some of all images that the session may see, in the order of their ids. */
+  async imagePool(offset: number, count: number): Promise<Element[]> {
+    const all = -2; // whose: oned's own number for everybody's
+    const pool = this.#parse(await this.#call('one.imagepool.info', [all, offset, -count]), 'the images of oned');
+    if (pool.name === 'IMAGE_POOL') return pool.all('IMAGE');
+    throw this.#failure(`one.imagepool.info answered <${pool.name}> instead of <IMAGE_POOL>`);
   }
 
   /** Returns the DATASTORE element of a datastore; its secret attributes in clear text, if the session may see them. */

@@ -10,6 +10,8 @@ const DEFAULT_ENDPOINT = 'http://localhost:2633/RPC2';
 export interface FrontEnd {
   /** VAR of the contract: `/var/lib/one`, or `$ONE_LOCATION/var`. */
   readonly varDir: AbsolutePath;
+  /** oned's own configuration: `/etc/one/oned.conf`, or `$ONE_LOCATION/etc/oned.conf`. Only some may read it. */
+  readonly onedConf: AbsolutePath;
   /** The home of the user who runs the driver, when the environment names one. */
   readonly home: AbsolutePath | undefined;
   /** Where oned's XML-RPC API listens. Throws `oned` when it is not an http or https URL. */
@@ -38,8 +40,10 @@ export function frontEndFrom(env: NodeJS.ProcessEnv): FrontEnd {
   );
   const home = env.HOME ? parseAbsolutePath(env.HOME, 'HOME', 'config') : undefined;
   const ownFile = (name: string) => (home === undefined ? undefined : joinPath(home, '.one', name));
+  const etc = location === undefined ? '/etc/one' : join(location, 'etc');
   return {
     varDir,
+    onedConf: parseAbsolutePath(join(etc, 'oned.conf'), 'ONE_LOCATION', 'config'),
     home,
     endpoint: async () =>
       parseEndpoint(env.ONE_XMLRPC || (await endpointFile(ownFile('one_endpoint'))) || DEFAULT_ENDPOINT),

@@ -1,4 +1,4 @@
-import { DriverError } from '../errors';
+import { DriverError, type ErrorKind } from '../errors';
 import { type IncrementId, parseIncrementId } from './ids';
 
 /** One backup of a chain: its number and the engine's own name for it (restic: the snapshot's short id). */
@@ -11,11 +11,11 @@ export interface Increment {
 /** A chain that is not empty: the full backup first, each next one an increment on the one before. */
 export type Chain = readonly [Increment, ...Increment[]];
 
-/** Throws `message` unless the text can be the name of a stored backup: letters and digits, at most 64; `latest` is restic's word for any. */
-export function parseSource(text: string, what: string): string {
+/** Throws `message`, or that kind, unless the text can be the name of a stored backup: letters and digits, at most 64; `latest` is restic's word for any. */
+export function parseSource(text: string, what: string, kind: ErrorKind = 'message'): string {
   if (/^[A-Za-z0-9]{1,64}$/.test(text) && text !== 'latest') return text;
   const shown = text.length > 40 ? `${text.slice(0, 37)}...` : text;
-  throw new DriverError('message', `${what} is ${JSON.stringify(shown)}, which is not the id of a backup`);
+  throw new DriverError(kind, `${what} is ${JSON.stringify(shown)}, which is not the id of a backup`);
 }
 
 /** Returns the chain as a type that knows it is not empty, its ids rising. Throws `message`. */

@@ -27,6 +27,8 @@ export interface Manifest {
   /** ISO 8601, UTC. */
   readonly time: string;
   readonly datastoreId: DatastoreId;
+  /** The name of the backup, where the engine knows it before it is stored. */
+  readonly source?: string;
   readonly vmId: VmId;
   readonly vmName?: string;
   readonly jobId?: JobId;

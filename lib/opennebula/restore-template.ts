@@ -18,7 +18,7 @@ export interface ImageFromBackup {
 export function imageTemplate({ base, diskId, url, datastoreId, jobId }: ImageFromBackup): string {
   const job: TemplateEntry[] = jobId === undefined ? [] : [['BACKUP_JOB_ID', String(jobId)]];
   return formatTemplate([
-    ['NAME', `${base}-disk-${diskId}`],
+    ['NAME', imageName({ base, diskId })],
     ['TYPE', diskId === 0 ? 'OS' : 'DATABLOCK'],
     ['PATH', url],
     ['FROM_BACKUP_DS', String(datastoreId)],
@@ -26,12 +26,33 @@ export function imageTemplate({ base, diskId, url, datastoreId, jobId }: ImageFr
   ]);
 }
 
+/** An image that is to be made of a file. */
+export interface ImageFromFile extends Pick<ImageFromBackup, 'base' | 'diskId'> {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
+}
+
+/** Returns the name of an image that takes the place of a disk. */
+export function imageName({ base, diskId }: Pick<ImageFromBackup, 'base' | 'diskId'>): string {
+  return `${base}-disk-${diskId}`;
+}
+
+/** Returns the template of an image for `oneimage create`, which makes it of a file of the front-end. */
+export function fileImageTemplate({ base, diskId, path, format }: ImageFromFile): string {
+  return formatTemplate([
+    ['NAME', imageName({ base, diskId })],
+    ['TYPE', diskId === 0 ? 'OS' : 'DATABLOCK'],
+    ['PATH', path],
+    ['FORMAT', format],
+  ]);
+}
+
 /** How a VM is restored. */
 export interface RestoreOptions {
   /** The name of the new template. */
   readonly name: string;
-  /** The new image of each disk that was in the backup. */
-  readonly images: ReadonlyMap<DiskId, ImageId>;
+  /** The new image of each disk that was in the backup: its id or, before it is made, its name. */
+  readonly images: ReadonlyMap<DiskId, ImageId | string>;
   /** Without the addresses of the NICs: a copy can run beside the original. */
   readonly noIp: boolean;
   /** Without NICs. */
@@ -110,11 +131,14 @@ function restoredVector(name: string, attributes: VectorAttributes, options: Res
  * is in use or gone, which is better than a VM that silently lacks a disk. What has neither is volatile: it is made
  * anew, empty, with its TYPE and SIZE.
  */
-function restoredDisk(attributes: VectorAttributes, images: ReadonlyMap<DiskId, ImageId>): VectorAttributes {
+function restoredDisk(attributes: VectorAttributes, images: RestoreOptions['images']): VectorAttributes {
   const id = attributeOf(attributes, 'DISK_ID');
   const image = id === undefined ? undefined : images.get(parseDiskId(id, 'a DISK_ID of vm.xml'));
   const kept = without(attributes, DISK);
-  if (image !== undefined) return [['IMAGE_ID', String(image)], ...kept.filter(([name]) => name !== 'IMAGE_ID')];
+  if (image !== undefined) {
+    const named = [typeof image === 'string' ? 'IMAGE' : 'IMAGE_ID', String(image)] as const;
+    return [named, ...kept.filter(([name]) => name !== 'IMAGE_ID')];
+  }
   if (attributeOf(attributes, 'IMAGE_ID') !== undefined) return kept;
   return [...attributes.filter(([name]) => name === 'TYPE' || name === 'SIZE'), ...kept];
 }

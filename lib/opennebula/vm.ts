@@ -23,6 +23,8 @@ export interface VmToBackUp {
   readonly incrementId: IncrementId;
   /** The increment that this one builds on; undefined for a full backup. */
   readonly parentId: IncrementId | undefined;
+  /** A full backup that no increment will ever continue. */
+  readonly isStandalone: boolean;
   /** The virtual size of each disk in MB, as far as the message tells it. */
   readonly diskSizesMb: ReadonlyMap<DiskId, number>;
   /** The image of the chain that this backup continues. */
@@ -42,6 +44,7 @@ export function parseVmToBackUp(vm: Element): VmToBackUp {
     bridgeHost: parseBridgeHost(vm),
     incrementId: parseIncrementId(String((parentId ?? -1) + 1), 'the id of this increment'),
     parentId,
+    isStandalone: config.optionalTextOf('MODE') !== 'INCREMENT',
     diskSizesMb: diskSizesMb(vm),
     chainImageId: continues && image !== '-1' ? parseImageId(image, 'INCREMENTAL_BACKUP_ID') : undefined,
   };

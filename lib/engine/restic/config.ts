@@ -39,7 +39,11 @@ const UNUSED = /^([0-9]{1,15}(\.[0-9]{1,3})?[kKmMgGtT]?|(100|[0-9]{1,2})(\.[0-9]
 
 /** Reads a restic datastore's template. Throws `config`, naming the attribute. */
 export function parseResticConfig(datastore: Datastore): ResticConfig {
-  const attributes = new Attributes(datastore);
+  return readResticConfig(new Attributes(datastore));
+}
+
+/** Reads all attributes. Nothing here may depend on the value of one: a check of a template goes on with none. */
+export function readResticConfig(attributes: Attributes): ResticConfig {
   attributes.oneOf('RESTIC_BACKEND', ['SFTP']);
   return {
     server: attributes.required('RESTIC_SFTP_SERVER', parseHostName),

@@ -67,7 +67,7 @@ function parentAndName(path: AbsolutePath): [AbsolutePath, string] {
 }
 
 /** A repository that was being created by an action that is dead: on this front-end its process tells, on another its age. */
-function isDeadStaging({ name, modifiedAt }: FileEntry, repository: string): boolean {
+export function isDeadStaging({ name, modifiedAt }: FileEntry, repository: string): boolean {
   const prefix = `${repository}.new-`;
   if (!name.startsWith(prefix)) return false;
   const [, host, pid] = /^(.+)\.([0-9]+)\.[0-9a-z]+$/.exec(name.slice(prefix.length)) ?? [];
@@ -75,7 +75,7 @@ function isDeadStaging({ name, modifiedAt }: FileEntry, repository: string): boo
   return Date.now() / 1000 - modifiedAt > DEAD_AFTER_SECONDS;
 }
 
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -3,7 +3,7 @@ import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
 import { DriverError } from '../../errors';
 import type { Space } from '../../host/host';
-import type { BackupUrl } from '../../opennebula/backup-url';
+import { type BackupUrl, formatBackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { lastOf } from '../../opennebula/increment';
@@ -11,6 +11,7 @@ import { DRIVER_VERSION } from '../../version';
 import { chainOf, findStored, newestOf, relatedTo, resolveChain } from '../chain';
 import { nameOf } from '../chain-files';
 import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type { Inventory } from '../inventory';
 import { pointFiles } from '../point-files';
 import { backUp } from './backup';
 import { snapshotsOf, vmTag } from './chain';
@@ -18,6 +19,7 @@ import { parseResticConfig, type ResticConfig } from './config';
 import { sweepStaging } from './create';
 import { download, shelfOf } from './download';
 import { flatten } from './flatten';
+import { ResticInventory } from './inventory';
 import { Repositories } from './repositories';
 import { type Repository, readSnapshotFile } from './repository';
 import { sweepUploads } from './sweep';
@@ -40,6 +42,10 @@ export class ResticEngine implements Engine {
 
   async space(): Promise<Space> {
     return (await this.#repositories.server()).files.space(this.#context.datastore.basePath);
+  }
+
+  async prepare(): Promise<void> {
+    await (await this.#repositories.server()).files.makeFolder(this.#context.datastore.basePath);
   }
 
   async backup(source: BackupSource): Promise<StoredBackup> {
@@ -69,8 +75,9 @@ export class ResticEngine implements Engine {
     const all = complete ? found : snapshotsOf(await repository.snapshots([], point.vmId, []), point.vmId);
     const links = resolveChain(all, point.chain, point.vmId);
     const paths = await repository.filesOf(newestOf(links).stored);
-    const datastoreId = this.#context.datastore.id;
-    return pointFiles({ ...point, chain: chainOf(links) }, paths, { scheme: RESTIC_SCHEME, datastoreId });
+    const stored = { ...point, chain: chainOf(links) };
+    const origin = { scheme: RESTIC_SCHEME, datastoreId: this.#context.datastore.id };
+    return pointFiles(stored, paths, (path, format) => formatBackupUrl({ ...origin, ...stored, path, format }));
   }
 
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
@@ -134,6 +141,10 @@ export class ResticEngine implements Engine {
 
   async endDownload(url: BackupUrl): Promise<void> {
     await shelfOf(url, this.#config, this.#context).clear();
+  }
+
+  inventory(): Inventory {
+    return new ResticInventory({ repositories: this.#repositories, config: this.#config, context: this.#context });
   }
 
   /** Forgets and prunes; prunes even if there is nothing to forget: an earlier try may have been killed between the two. */

@@ -1,3 +1,4 @@
+import { hasFile } from '../../command/leftovers';
 import type { ResticAccess } from '../../command/restic-access';
 import { throttle } from '../../command/throttle';
 import type { Host } from '../../host/host';
@@ -6,6 +7,9 @@ import type { BackupImage } from '../../opennebula/image';
 import type { BackupSource, EngineContext } from '../engine';
 import type { ResticConfig } from './config';
 import { type Patience, Repository } from './repository';
+
+/** Which repository of a datastore: the VM's, unless there is a job. */
+export type RepositoryId = Pick<BackupImage, 'vmId' | 'jobId'>;
 
 /** The repositories of a datastore, one for each VM or backup job, and the hosts that open them. */
 export class Repositories {
@@ -29,12 +33,20 @@ export class Repositories {
   }
 
   /** Where heavy work is done: beside the data if the backup server gives a shell with these programs, else here. */
-  async beside({ vmId, jobId }: BackupImage, programs: readonly string[]): Promise<Repository> {
+  async beside({ vmId, jobId }: RepositoryId, programs: readonly string[]): Promise<Repository> {
     const server = await this.server();
     const found = await server.programs(programs);
     if (!programs.every((program) => found.has(program))) return this.local(vmId, jobId);
     const access = this.#access(vmId, jobId);
     return new Repository(server, { ...access, sftp: undefined }, access, this.#patience());
+  }
+
+  /** On the backup server if it can run restic and sees the same folders there as by SFTP, else here. */
+  async near(id: RepositoryId): Promise<Repository> {
+    const repository = await this.beside(id, ['restic']);
+    if (repository.access.sftp !== undefined) return repository;
+    const isThere = await repository.host.run(hasFile(joinPath(repository.path, 'config')));
+    return isThere ? repository : this.local(id.vmId, id.jobId);
   }
 
   /** As the front-end opens it. */

@@ -135,9 +135,13 @@ export class Repository {
 
   /** restic tells a dead holder only on the holder's own host: so a lock that stays is judged there, if that can be reached. */
   async #askHolder(locked: DriverError): Promise<void> {
-    const { hosts, log } = this.#patience;
     const holder = /by PID \d+ on (\S+) by/.exec(locked.message)?.[1];
-    if (holder === undefined) return;
+    if (holder !== undefined) await this.unlockAt(holder);
+  }
+
+  /** Removes stale locks as the host of that name judges them. Best effort. */
+  async unlockAt(holder: string): Promise<void> {
+    const { hosts, log } = this.#patience;
     try {
       const host = await hosts.at(parseHostName(holder, 'the holder of the lock'));
       if (host !== this.host) await host.run(restic.unlock(this.#elsewhere), { evenAbortedMs: UNLOCK_LIMIT_MS });

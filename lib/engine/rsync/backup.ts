@@ -2,12 +2,12 @@ import type { Host } from '../../host/host';
 import { joinPath } from '../../opennebula/ids';
 import { formatManifest, MANIFEST_FILE } from '../../opennebula/manifest';
 import type { BackupSource, EngineContext, StoredBackup } from '../engine';
-import { type Filling, fillFolder } from '../filling';
+import { type Filling, fillFolder, newSource } from '../filling';
 import { manifestOf, sizeMbOf } from '../manifests';
 import { examineStaging, type Staged } from '../staging';
 import { transfer } from '../transfer';
 import type { RsyncConfig } from './config';
-import { newSource, type VmFolder } from './vm-folder';
+import type { VmFolder } from './vm-folder';
 
 /** What backing up needs beside the source. */
 export interface BackupMeans {

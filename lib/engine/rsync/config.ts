@@ -28,11 +28,15 @@ export interface RsyncConfig {
 
 /** Reads an rsync datastore's template. Throws `config`, naming the attribute. */
 export function parseRsyncConfig(datastore: Datastore): RsyncConfig {
-  const attributes = new Attributes(datastore);
+  return readRsyncConfig(new Attributes(datastore));
+}
+
+/** Reads all attributes. Nothing here may depend on the value of one: a check of a template goes on with none. */
+export function readRsyncConfig(attributes: Attributes): RsyncConfig {
   return {
     server: attributes.required('RSYNC_HOST', parseHostName),
     user: attributes.optional('RSYNC_USER', parseUserName) ?? ('oneadmin' as UserName),
-    args: parseRsyncArgs(attributes.text('RSYNC_ARGS') ?? '-aS', `RSYNC_ARGS of datastore ${datastore.id}`),
+    args: attributes.optional('RSYNC_ARGS', parseRsyncArgs) ?? ['-aS'],
     sparsify: attributes.yesNo('RSYNC_SPARSIFY') ?? false,
     temporaryFolder: attributes.path('RSYNC_TMP_DIR') ?? parseAbsolutePath('/var/tmp', 'the default of RSYNC_TMP_DIR'),
     throttle: {

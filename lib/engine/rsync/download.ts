@@ -9,9 +9,9 @@ import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import { byDisk, type DiskFiles } from '../chain-files';
 import type { EngineContext } from '../engine';
 import { byImport, holds, missingDisk } from '../point-files';
+import { needOnServer } from '../server-tools';
 import type { RsyncConfig } from './config';
 import { openDisk } from './merge';
-import { needOnServer } from './server';
 import type { VmFolder } from './vm-folder';
 
 /** What a download needs beside the URL. */

@@ -1,19 +1,21 @@
 import type { Writable } from 'node:stream';
 import { removeBackups } from '../../command/receiving';
 import type { Host, Space } from '../../host/host';
-import type { BackupUrl } from '../../opennebula/backup-url';
+import { type BackupUrl, formatBackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { DRIVER_VERSION } from '../../version';
 import { chainOf, newestOf, relatedTo } from '../chain';
 import { nameOf } from '../chain-files';
 import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type { Inventory } from '../inventory';
 import { pointFiles } from '../point-files';
+import { needOnServer } from '../server-tools';
 import { backUp } from './backup';
 import { parseRsyncConfig, type RsyncConfig } from './config';
 import { type DownloadMeans, download, shelfOf } from './download';
 import { flatten } from './flatten';
-import { needOnServer } from './server';
+import { RsyncInventory } from './inventory';
 import { VmFolder, vmIdIn } from './vm-folder';
 
 /** The scheme of the URLs. */
@@ -36,6 +38,10 @@ export class RsyncEngine implements Engine {
     return (await this.#server()).files.space(this.#context.datastore.basePath);
   }
 
+  async prepare(): Promise<void> {
+    await (await this.#server()).files.makeFolder(this.#context.datastore.basePath);
+  }
+
   async backup(source: BackupSource): Promise<StoredBackup> {
     const host = await this.#context.hosts.at(source.host);
     const folder = await this.#folder(source.vm.id);
@@ -52,8 +58,9 @@ export class RsyncEngine implements Engine {
     const folder = await this.#folder(point.vmId);
     const links = await folder.resolve(point.chain);
     const paths = (await folder.chainFiles([newestOf(links)])).map(({ path }) => path);
+    const stored = { ...point, chain: chainOf(links) };
     const origin = { scheme: RSYNC_SCHEME, datastoreId: this.#context.datastore.id };
-    return pointFiles({ ...point, chain: chainOf(links) }, paths, origin);
+    return pointFiles(stored, paths, (path, format) => formatBackupUrl({ ...origin, ...stored, path, format }));
   }
 
   /** Only the name counts of the path: the folder is that of the point, so that nobody reads any other file. */
@@ -66,7 +73,7 @@ export class RsyncEngine implements Engine {
   async remove({ vmId, chain }: BackupImage): Promise<void> {
     const folder = await this.#folder(vmId);
     await needOnServer(folder.server, []);
-    const mine = relatedTo(await folder.stored(chain), chain).map(({ source }) => source);
+    const mine = relatedTo(await folder.stored(chain, 'even damaged'), chain).map(({ source }) => source);
     await folder.server.run(removeBackups(folder.path, mine));
   }
 
@@ -88,6 +95,10 @@ export class RsyncEngine implements Engine {
 
   async endDownload(url: BackupUrl): Promise<void> {
     if (url.chain.length > 1) await shelfOf(url, await this.#downloadMeans(url)).clear();
+  }
+
+  inventory(): Inventory {
+    return new RsyncInventory({ server: () => this.#server(), config: this.#config, context: this.#context });
   }
 
   async #downloadMeans(url: BackupUrl): Promise<DownloadMeans> {

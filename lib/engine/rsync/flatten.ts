@@ -8,12 +8,12 @@ import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebu
 import type { Links, Stored } from '../chain';
 import type { ChainFile } from '../chain-files';
 import type { EngineContext, FlattenedChain } from '../engine';
-import { type Filling, fillFolder } from '../filling';
+import { type Filling, fillFolder, newSource } from '../filling';
 import { type FullBackup, flattenChain } from '../flatten';
 import { isComplete, manifestFile, mergedManifest, sizeMbOf } from '../manifests';
 import type { RsyncConfig } from './config';
 import { makeSparse, mergeInto, verifyDisk } from './merge';
-import { newSource, type VmFolder } from './vm-folder';
+import type { VmFolder } from './vm-folder';
 
 /** What flattening needs beside the image. */
 export interface FlattenMeans {

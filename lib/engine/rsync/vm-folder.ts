@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { DriverError } from '../../errors';
+import { DriverError, type ErrorKind } from '../../errors';
 import type { FileEntry, Host } from '../../host/host';
 import { type AbsolutePath, type DatastoreId, joinPath, type VmId } from '../../opennebula/ids';
 import type { Chain } from '../../opennebula/increment';
 import { MANIFEST_FILE, type Manifest, parseManifest } from '../../opennebula/manifest';
 import { type Links, resolveChain, type Stored } from '../chain';
 import type { ChainFile } from '../chain-files';
+import { isComplete } from '../manifests';
 
 /** How many small files are read from the server at a time. */
 const PARALLEL = 16;
@@ -37,13 +37,15 @@ export class VmFolder {
     return resolveChain(isHere ? all.map((source) => toStored(source)) : await this.stored(chain), chain, this.#vmId);
   }
 
-  /** All backups of the VM, with what they replace. */
-  async stored(chain: Chain): Promise<Stored[]> {
+  /** All backups of the VM, with what they replace. `even damaged`: what cannot be read replaces nothing. */
+  async stored(chain: Chain, which: 'sound' | 'even damaged' = 'sound'): Promise<Stored[]> {
     const queue = await this.#sources(chain);
     const found: Stored[] = [];
+    const read = (source: string): Promise<Manifest | undefined> =>
+      which === 'sound' ? this.manifest(source) : this.manifest(source).catch(ifKind('damaged', undefined));
     const worker = async (): Promise<void> => {
       for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
-        found.push(toStored(source, (await this.manifest(source))?.replaces));
+        found.push(toStored(source, (await read(source))?.replaces));
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
@@ -62,11 +64,23 @@ export class VmFolder {
     return (await this.server.files.list(this.at(source), dryRun)).filter(({ type }) => type === 'file');
   }
 
-  /** The files of all backups of a chain, in its order. */
+  /**
+   * The files of all backups of a chain, in its order. Throws `damaged` when one is not as long as its manifest says: qemu
+   * takes what is cut off for clusters that were never written, and would show the disk of another time.
+   */
   async chainFiles(links: Links<Stored>): Promise<ChainFile[]> {
     const lists = await Promise.all(
       links.map(async ({ increment, stored: { source } }, link) => {
-        const held = await this.filesOf(source, dryRunFiles(increment.id));
+        const [held, manifest] = await Promise.all([
+          this.filesOf(source, dryRunFiles(increment.id)),
+          this.manifest(source),
+        ]);
+        if (manifest !== undefined && !isComplete(manifest, held)) {
+          throw new DriverError('damaged', `backup ${source} of VM ${this.#vmId} is not what its manifest says`, {
+            host: this.server.name,
+            hint: 'Nothing was changed; an increment before it can still be restored',
+          });
+        }
         return held.map(({ name }) => ({ name, path: this.at(source, name), link }));
       }),
     );
@@ -81,11 +95,6 @@ export class VmFolder {
   }
 }
 
-/** A name that no backup of the VM has, nor ever had: oned may still know one that is gone. */
-export function newSource(): string {
-  return randomBytes(6).toString('hex');
-}
-
 /** Where a VM's backups are is said by its id alone; in the path of a URL it stands before the source. Throws `message`. */
 export function vmIdIn(path: AbsolutePath, datastoreId: DatastoreId): string {
   const found = /\/([0-9]+)\/[A-Za-z0-9]+\/[^/]+$/.exec(path)?.[1];
@@ -98,8 +107,12 @@ function toStored(source: string, replaces: readonly string[] = []): Stored {
 }
 
 function ifMissing<T>(instead: T): (error: unknown) => T {
+  return ifKind('notFound', instead);
+}
+
+function ifKind<T>(kind: ErrorKind, instead: T): (error: unknown) => T {
   return (error) => {
-    if (error instanceof DriverError && error.kind === 'notFound') return instead;
+    if (error instanceof DriverError && error.kind === kind) return instead;
     throw error;
   };
 }

@@ -1,5 +1,5 @@
-import { DriverError } from '../../errors';
-import type { Host } from '../../host/host';
+import { DriverError } from '../errors';
+import type { Host } from '../host/host';
 
 /** What receiving, removing and publishing need on the backup server, beside rsync and qemu-img. */
 const TOOLS = ['flock', 'sync', 'truncate', 'setsid'];
@@ -11,13 +11,13 @@ export async function needOnServer(server: Host, programs: readonly string[]): P
   const missing = needed.filter((name) => !found.has(name));
   if (missing.length === 0) return;
   if (found.size === 0) {
-    throw new DriverError('notFound', 'the login on the backup server gives no shell, which the rsync driver needs', {
+    throw new DriverError('notFound', 'the login on the backup server gives no shell, which this driver needs', {
       host: server.name,
-      hint: 'Give RSYNC_USER a POSIX login shell there; for an SFTP-only server use the restic driver',
+      hint: 'Give that user a POSIX login shell there; for an SFTP-only server use the restic driver',
     });
   }
   throw new DriverError('notFound', `the backup server has no ${missing.join(' and no ')}`, {
     host: server.name,
-    hint: 'Install rsync, qemu-utils (qemu-img), util-linux and coreutils there',
+    hint: 'Install rsync, qemu-utils (qemu-img), util-linux and coreutils there, and for ZFS zfsutils-linux',
   });
 }

@@ -1,0 +1,179 @@
+import type { ImageId, IncrementId } from '../opennebula/ids';
+import { type Chain, type Increment, toChain } from '../opennebula/increment';
+import type { StoredPoint } from './inventory';
+
+/** A stored backup in its chain. */
+export interface PlacedPoint {
+  readonly point: StoredPoint;
+  /** The one that it builds on; undefined for one that needs none, and for one whose parent is gone. */
+  readonly parent: PlacedPoint | undefined;
+  /** What builds on it, directly. */
+  readonly children: readonly PlacedPoint[];
+  /** Why it cannot be restored; undefined when nothing is seen to be wrong. */
+  readonly problem: string | undefined;
+  /** The increment that is missing, where that is the problem. */
+  readonly missing: IncrementId | undefined;
+  /** The merged backup that stands in its place. */
+  readonly supersededBy: StoredPoint | undefined;
+}
+
+interface Placing {
+  readonly point: StoredPoint;
+  parent: Placing | undefined;
+  children: Placing[];
+  problem: string | undefined;
+  missing: IncrementId | undefined;
+  supersededBy: StoredPoint | undefined;
+  /** The image of the chain, as far as one of its backups told it; kept at its beginning. */
+  imageId: ImageId | undefined;
+}
+
+/**
+ * Puts backups into their chains: an increment builds on the newest earlier one, of its VM and job, that ends where it
+ * begins. Sorted by VM, job and time.
+ */
+export function placePoints(points: readonly StoredPoint[]): PlacedPoint[] {
+  const groups = grouped(points, ({ vmId, repository }) => `${vmId}/${repository}`);
+  const sorted = [...groups.values()].sort(([a], [b]) => {
+    const [one, other] = [a as StoredPoint, b as StoredPoint];
+    return one.vmId - other.vmId || compare(one.repository, other.repository);
+  });
+  return sorted.flatMap(placeGroup);
+}
+
+/** The backups that restore a point, the full one first. */
+export function linksOf(placed: PlacedPoint): PlacedPoint[] {
+  const { parent } = placed;
+  return parent === undefined || placed.point.standsAlone ? [placed] : [...linksOf(parent), placed];
+}
+
+/** The chain that restores a point, as a backup URL names it. Throws `message` for one whose number is not known. */
+export function chainUpToPoint(placed: PlacedPoint): Chain {
+  const links = linksOf(placed).map(({ point: { incrementId, source } }): Increment => {
+    return { id: incrementId ?? (0 as IncrementId), source };
+  });
+  return toChain(links, `the chain of ${placed.point.source}`);
+}
+
+/** All that could not be restored without this one. */
+export function dependantsOf({ children }: PlacedPoint): PlacedPoint[] {
+  return children.filter(({ point }) => !point.standsAlone).flatMap((child) => [child, ...dependantsOf(child)]);
+}
+
+/**
+ * Backups that a merged one replaced and that nothing needs: taking them away breaks no backup that could be restored,
+ * and the merged one is whole itself.
+ */
+export function superseded(placed: readonly PlacedPoint[]): PlacedPoint[] {
+  const whole = (all: readonly PlacedPoint[]): Set<string> =>
+    new Set(all.filter(({ problem }) => problem === undefined).map(({ point }) => keyOf(point)));
+  const before = whole(placed);
+  const found = placed.filter(({ supersededBy }) => supersededBy !== undefined && before.has(keyOf(supersededBy)));
+  const gone = new Set(found.map(({ point }) => keyOf(point)));
+  const after = whole(placePoints(placed.map(({ point }) => point).filter((point) => !gone.has(keyOf(point)))));
+  const isSafe = [...before].every((key) => gone.has(key) || after.has(key));
+  return isSafe ? found : [];
+}
+
+/** What tells a backup from all others of the datastore. */
+export function keyOf({ vmId, repository, source }: Pick<StoredPoint, 'vmId' | 'repository' | 'source'>): string {
+  return `${vmId}/${repository}/${source}`;
+}
+
+/** Puts things with the same key together, in their order. */
+export function grouped<T, K>(all: readonly T[], keyFor: (one: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const one of all) {
+    const key = keyFor(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
+}
+
+function placeGroup(points: readonly StoredPoint[]): PlacedPoint[] {
+  const all = [...points]
+    .sort((a, b) => a.timeMs - b.timeMs || (a.incrementId ?? -1) - (b.incrementId ?? -1) || compare(a.source, b.source))
+    .map((point): Placing => {
+      const rest = { parent: undefined, problem: undefined, missing: undefined, supersededBy: undefined };
+      return { point, ...rest, children: [], imageId: point.imageId };
+    });
+  for (const one of all) {
+    one.supersededBy = all.find(({ point }) => point !== one.point && point.replaces.includes(one.point.source))?.point;
+  }
+  for (const one of all) place(one, all);
+  return all;
+}
+
+function place(one: Placing, all: readonly Placing[]): void {
+  const { point } = one;
+  const { incrementId, type, standsAlone } = point;
+  const needsNone = standsAlone || type === 'FULL';
+  one.problem = point.defect;
+  if (incrementId === undefined || type === 'UNKNOWN') {
+    if (!standsAlone) one.problem ??= 'its place in a chain is not known';
+    return;
+  }
+  if (type === 'FULL') return;
+  const wanted = point.parentId ?? ((incrementId - 1) as IncrementId);
+  const parent = parentOf(one, wanted, all);
+  if (parent === undefined) {
+    if (needsNone) return;
+    one.missing = wanted;
+    one.problem ??= `increment ${wanted} is gone`;
+    return;
+  }
+  one.parent = parent;
+  parent.children.push(one);
+  const first = firstOf(one);
+  first.imageId ??= point.imageId;
+  if (needsNone || parent.problem === undefined) return;
+  one.missing = parent.missing;
+  one.problem ??= parent.point.defect === parent.problem ? `increment ${wanted}: ${parent.problem}` : parent.problem;
+}
+
+/**
+ * The newest of those that end where it begins, in its own chain: a full backup in between began another one. One that is
+ * broken gives way to the merged one that has its place, or the other way round.
+ */
+function parentOf(one: Placing, wanted: IncrementId, all: readonly Placing[]): Placing | undefined {
+  const fitting = all.filter((other) => {
+    return other !== one && other.point.incrementId === wanted && isSameChain(one, other, all);
+  });
+  const earlier = fitting.filter((other) => other.point.timeMs <= one.point.timeMs);
+  // The time of a merged one can be that of the merge.
+  const candidates = earlier.length > 0 ? earlier : fitting.filter((other) => other.point.replaces.length > 0);
+  const [newest] = candidates.sort(
+    (a, b) => b.point.timeMs - a.point.timeMs || a.point.replaces.length - b.point.replaces.length,
+  );
+  if (newest?.problem === undefined) return newest;
+  const stands = ({ point, supersededBy, problem }: Placing): boolean =>
+    problem === undefined && (newest.supersededBy === point || supersededBy === newest.point);
+  return fitting.find(stands) ?? newest;
+}
+
+/** Images tell, where both are known; else whether the VM began a new chain after the other one. */
+function isSameChain({ point }: Placing, other: Placing, all: readonly Placing[]): boolean {
+  const { imageId } = firstOf(other);
+  if (point.imageId !== undefined && imageId !== undefined) return point.imageId === imageId;
+  const family = sourcesOf(other);
+  return !all.some(({ point: root }) => {
+    const isBetween = root.timeMs > other.point.timeMs && root.timeMs <= point.timeMs;
+    const begins = root.type === 'FULL' && root !== other.point && root !== point && !root.standsAlone;
+    const isOfIt = root.replaces.some((source) => family.includes(source));
+    return begins && isBetween && !isOfIt && (imageId === undefined || root.imageId !== imageId);
+  });
+}
+
+function sourcesOf(one: Placing): string[] {
+  return [one.point.source, ...(one.parent === undefined ? [] : sourcesOf(one.parent))];
+}
+
+function firstOf(one: Placing): Placing {
+  return one.parent === undefined ? one : firstOf(one.parent);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,126 @@
+import type { DiskId, ImageId, IncrementId, JobId, VmId } from '../opennebula/ids';
+import type { Manifest } from '../opennebula/manifest';
+
+/** A disk of a stored backup. */
+export interface StoredDisk {
+  readonly id: DiskId;
+  /** The name of its file in the backup. */
+  readonly file: string;
+  /** What its file takes, or took when it was stored. */
+  readonly sizeBytes?: number | undefined;
+  /** Its size as the VM saw it, in MB. */
+  readonly virtualSizeMb?: number | undefined;
+}
+
+/** One backup as the server itself knows it; what its list does not tell is undefined. */
+export interface StoredPoint {
+  readonly vmId: VmId;
+  readonly vmName?: string | undefined;
+  readonly jobId?: JobId | undefined;
+  readonly imageId?: ImageId | undefined;
+  readonly source: string;
+  /** Where it is kept, by name: what is kept in different places never builds on each other. */
+  readonly repository: string;
+  readonly incrementId?: IncrementId | undefined;
+  /** The number of the increment that it builds on. */
+  readonly parentId?: IncrementId | undefined;
+  readonly type: 'FULL' | 'INCREMENT' | 'UNKNOWN';
+  /** When the disks were as they are in it, in milliseconds since 1970. */
+  readonly timeMs: number;
+  readonly storedBytes?: number | undefined;
+  readonly disks: readonly StoredDisk[];
+  /** The sources that a flatten merged into it. */
+  readonly replaces: readonly string[];
+  readonly hasManifest: boolean;
+  /** Restores alone, although it is an increment. */
+  readonly standsAlone: boolean;
+  /** What can be seen to be wrong with it: a file is gone or cut short. */
+  readonly defect?: string | undefined;
+}
+
+/** A file of a stored backup. */
+export interface ContentFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Of the manifest. */
+  readonly sha256?: string | undefined;
+  readonly virtualSizeMb?: number | undefined;
+}
+
+/** What a stored backup holds, looked at more closely than in the list. */
+export interface PointContent {
+  /** With all that could be found out. */
+  readonly point: StoredPoint;
+  readonly manifest: Manifest | undefined;
+  /** Where it is on the backup server. */
+  readonly place: string;
+  readonly files: readonly ContentFile[];
+}
+
+/** Something wrong with a stored backup. */
+export interface Damage {
+  readonly vmId: VmId;
+  readonly jobId: JobId | undefined;
+  /** The backup; undefined: no backup that is known needs what is damaged. */
+  readonly source: string | undefined;
+  /** The disk; undefined: something else of it, or all. */
+  readonly diskId: DiskId | undefined;
+  readonly what: string;
+}
+
+/** How much is read by a check. */
+export interface CheckExtent {
+  /** The share of the data that is read, from 0 (none) to 1. */
+  readonly share: number;
+  /** Which part that is: after as many runs as there are parts, with seeds one after the other, all is read. */
+  readonly seed: number;
+  /** KiB/s. */
+  readonly bandwidthLimitKib: number | undefined;
+}
+
+/** A part of a check that is done as a whole. */
+export interface CheckItem {
+  /** The same in each run, for one that goes on. */
+  readonly id: string;
+  /** For people: `VM 7, increment 2`. */
+  readonly about: string;
+  readonly run: () => Promise<readonly Damage[]>;
+}
+
+/** Something that a dead action left, or that nobody needs any more. */
+export interface Leftover {
+  /** What it is, for people. */
+  readonly what: string;
+  readonly where: string;
+  readonly bytes?: number | undefined;
+  readonly modifiedMs?: number | undefined;
+  /** Removes it, unless somebody uses it by now. */
+  readonly remove: () => Promise<void>;
+}
+
+/** What an engine tells and does without oned. All methods throw DriverError only. */
+export interface Inventory {
+  /**
+   * All backups of the datastore, or of one VM, in no order. It takes hardly longer than the engine's own list: nothing is
+   * read of each backup. Throws `notFound` when the datastore's folder is not there.
+   */
+  points(vmId?: VmId): Promise<readonly StoredPoint[]>;
+
+  /** Looks at one backup: its files, its manifest, and whether it is an increment if nothing else tells. Throws `notFound`. */
+  inspect(point: StoredPoint): Promise<PointContent>;
+
+  /** A full backup is downloaded as it lies there, so that it has the checksum of the manifest. */
+  readonly sendsAsStored: boolean;
+
+  /** What can be checked of these backups, each part on its own. */
+  checks(points: readonly StoredPoint[], extent: CheckExtent): Promise<readonly CheckItem[]>;
+
+  /** What dead actions left, on the server and here. */
+  leftovers(): Promise<readonly Leftover[]>;
+
+  /** Removes exactly these backups, and what only they needed. What is gone is fine. */
+  removePoints(points: readonly StoredPoint[]): Promise<void>;
+
+  /** Gives back the room of what no backup needs, in each repository; `dryRun`: only says how much. Tells a line for each. */
+  prune?(dryRun: boolean): Promise<readonly string[]>;
+}

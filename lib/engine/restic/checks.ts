@@ -1,0 +1,191 @@
+import { Writable } from 'node:stream';
+import * as restic from '../../command/restic';
+import type { ResticAccess } from '../../command/restic-access';
+import {
+  type CheckedData,
+  type CheckReport,
+  check,
+  type FoundFile,
+  find,
+  listIndexes,
+  type PackedBlob,
+  proveFile,
+  readIndex,
+} from '../../command/restic-check';
+import { asDriverError, DriverError } from '../../errors';
+import { parseDiskFile } from '../../opennebula/backup-url';
+import { parseAbsolutePath, type VmId } from '../../opennebula/ids';
+import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
+import { type InventoryMeans, pointsOf } from './listing';
+import type { RepositoryId } from './repositories';
+import type { Repository } from './repository';
+
+/** More parts than this restic does not know (restic manual, "--read-data-subset"). */
+const MOST_PARTS = 256;
+const DAMAGED = 'its data is damaged';
+
+/** One check for each repository that holds one of the backups. */
+export async function checksOf(
+  points: readonly StoredPoint[],
+  extent: CheckExtent,
+  means: InventoryMeans,
+): Promise<CheckItem[]> {
+  const repositories = new Map<string, RepositoryId>();
+  for (const { vmId, jobId, repository: name } of points) {
+    repositories.set(name, { vmId: jobId === undefined ? vmId : (0 as VmId), jobId });
+  }
+  const vms = new Set(points.map(({ vmId }) => vmId));
+  return [...repositories].map(([name, id]) => ({
+    id: `repository:${name}`,
+    about: `repository ${name}`,
+    run: async () => {
+      const repository = await means.repositories.near(id);
+      const bandwidthLimitKib = extent.bandwidthLimitKib ?? repository.access.bandwidthLimitKib;
+      const found = await new RepositoryCheck(repository, { ...repository.access, bandwidthLimitKib }, id).run(extent);
+      return found.filter((damage) => damage.source === undefined || vms.has(damage.vmId));
+    },
+  }));
+}
+
+function dataOf({ share, seed }: CheckExtent): CheckedData {
+  if (share <= 0 || share >= 1) return share <= 0 ? 'none' : 'all';
+  const parts = Math.min(MOST_PARTS, Math.max(2, Math.round(1 / share)));
+  return { part: (seed % parts) + 1, parts };
+}
+
+/** Checks one repository, and finds out which disks of which backups what is damaged belongs to. */
+class RepositoryCheck {
+  readonly #repository: Repository;
+  readonly #access: ResticAccess;
+  readonly #id: RepositoryId;
+  #points: readonly StoredPoint[] = [];
+
+  constructor(repository: Repository, access: ResticAccess, id: RepositoryId) {
+    this.#repository = repository;
+    this.#access = access;
+    this.#id = id;
+  }
+
+  async run(extent: CheckExtent): Promise<Damage[]> {
+    const report = await this.#repository
+      .run(check(this.#access, dataOf(extent), this.#repository.host.name))
+      .catch((error) => {
+        const failure = asDriverError(error);
+        if (failure.kind !== 'damaged') throw error;
+        return failure;
+      });
+    if (report instanceof DriverError) return [this.#ofNone(report.message)];
+    const { missing, cut, changed, blobs, others } = report;
+    if (missing.length + cut.size + changed.length + blobs.length + others.length === 0) return [];
+    this.#points = await pointsOf(this.#repository, this.#id);
+    const found = await this.#trace(report).catch((error) => {
+      if (asDriverError(error).kind === 'cancelled') throw error;
+      return undefined; // a damaged tree leads nowhere: then all is read
+    });
+    const damages = found === undefined || others.length > 0 ? await this.#readAll() : found;
+    if (damages.length > 0) return unique(damages);
+    const [first] = [...missing, ...cut.keys(), ...changed, ...blobs];
+    return [this.#ofNone(first === undefined ? (others[0] ?? '') : `pack or blob ${first.slice(0, 8)} is damaged`)];
+  }
+
+  /** What needs the damaged data. Of a pack of which restic does not say what is damaged, each file is read. */
+  async #trace({ missing, cut, changed, blobs }: CheckReport): Promise<Damage[]> {
+    const run = this.#repository.run.bind(this.#repository);
+    const lost = [...blobs];
+    if (cut.size > 0) {
+      const packed = await this.#blobsOf([...cut.keys()]);
+      for (const [pack, end] of cut)
+        lost.push(...(packed.get(pack) ?? []).filter(({ endsAt }) => endsAt > end).map(({ id }) => id));
+    }
+    const certain: FoundFile[] = [];
+    if (lost.length > 0) certain.push(...(await run(find(this.#access, 'blob', lost))));
+    if (missing.length > 0) certain.push(...(await run(find(this.#access, 'pack', missing))));
+    const damages = certain.map((file) => this.#damage(file, DAMAGED));
+    if (changed.length === 0) return damages.flatMap((one) => one ?? []);
+    const candidates = await run(find(this.#access, 'pack', changed)).catch(async () => {
+      const packed = await this.#blobsOf(changed); // its own list of what it holds may be what is damaged
+      return run(
+        find(
+          this.#access,
+          'blob',
+          [...packed.values()].flat().map(({ id }) => id),
+        ),
+      );
+    });
+    const paths = new Map(candidates.map((file) => [`${file.snapshot.slice(0, 8)} ${nameOf(file.path)}`, file]));
+    for (const file of paths.values()) {
+      const why = await this.#failureOf(file);
+      if (why !== undefined) damages.push(this.#damage(file, why));
+    }
+    return damages.flatMap((one) => one ?? []);
+  }
+
+  /** Lists and reads every backup of the repository. */
+  async #readAll(): Promise<Damage[]> {
+    const damages: Damage[] = [];
+    for (const point of this.#points) {
+      const { vmId, jobId, source } = point;
+      const whole = (what: string): Damage => ({ vmId, jobId, source, diskId: undefined, what });
+      const files = await this.#repository.run(restic.listFiles(this.#access, point.source)).catch((error) => {
+        const why = this.#damaged(error);
+        if (why !== undefined) damages.push(whole(why));
+      });
+      for (const { path } of files ?? []) {
+        const why = await this.#failureOf({ snapshot: point.source, path });
+        const damage = why === undefined ? undefined : this.#damage({ snapshot: point.source, path }, why);
+        if (damage !== undefined) damages.push(damage);
+      }
+    }
+    return damages;
+  }
+
+  /** Why a file cannot be read; undefined when it can. */
+  async #failureOf({ snapshot, path }: FoundFile): Promise<string | undefined> {
+    const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const file = parseAbsolutePath(path, 'a path of a snapshot', 'damaged');
+    try {
+      await this.#repository.run(proveFile(this.#access, snapshot, file), { output });
+      return undefined;
+    } catch (error) {
+      return this.#damaged(error);
+    }
+  }
+
+  /** Whether it is damage: undefined when the backup was removed meanwhile. Any other failure is thrown. */
+  #damaged(error: unknown): string | undefined {
+    const { kind, message } = asDriverError(error);
+    if (kind === 'notFound') return undefined;
+    if (kind === 'damaged' || (kind === 'failed' && /load|pack|blob|tree/i.test(message))) return DAMAGED;
+    throw error;
+  }
+
+  async #blobsOf(packs: readonly string[]): Promise<Map<string, PackedBlob[]>> {
+    const found = new Map<string, PackedBlob[]>();
+    for (const index of await this.#repository.run(listIndexes(this.#access))) {
+      for (const [pack, blobs] of await this.#repository.run(readIndex(this.#access, index, packs)))
+        found.set(pack, [...(found.get(pack) ?? []), ...blobs]);
+    }
+    return found;
+  }
+
+  #damage({ snapshot, path }: FoundFile, what: string): Damage | undefined {
+    const point = this.#points.find(({ source }) => snapshot.startsWith(source));
+    if (point === undefined) return undefined;
+    const { vmId, jobId, source } = point;
+    const name = nameOf(path);
+    const diskId = parseDiskFile(name)?.diskId;
+    return { vmId, jobId, source, diskId, what: `${name}: ${what}` };
+  }
+
+  #ofNone(what: string): Damage {
+    return { ...this.#id, source: undefined, diskId: undefined, what: `${this.#repository.path}: ${what}` };
+  }
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+function unique(damages: readonly Damage[]): Damage[] {
+  return [...new Map(damages.map((one) => [`${one.source} ${one.what}`, one])).values()];
+}

@@ -1,0 +1,19 @@
+import type { AttributeFact } from '../engine';
+
+const LIMIT = 'of the transfer on the host';
+
+/** The attributes of an rsync datastore (contract, "Attributes of the stock drivers"). */
+export const RSYNC_ATTRIBUTES: readonly AttributeFact[] = [
+  { name: 'RSYNC_HOST', what: 'the name or address of the backup server', required: true },
+  { name: 'RSYNC_USER', what: 'the login on the backup server' },
+  { name: 'RSYNC_ARGS', what: 'options of rsync that say how a file is transferred' },
+  { name: 'RSYNC_SPARSIFY', what: 'YES, if merged disks are to be made sparse' },
+  { name: 'RSYNC_TMP_DIR', what: 'the folder where chains are merged for a download' },
+  { name: 'RSYNC_NICE', what: `the nice level ${LIMIT}` },
+  { name: 'RSYNC_IONICE', what: `the level of ionice ${LIMIT}` },
+  { name: 'RSYNC_MAX_RIOPS', what: `the reads per second ${LIMIT}` },
+  { name: 'RSYNC_MAX_WIOPS', what: `the writes per second ${LIMIT}` },
+  { name: 'RSYNC_CPU_QUOTA', what: `the percentage of one CPU ${LIMIT}` },
+  { name: 'RSYNC_MEMORY_MAX_MB', what: `the memory ${LIMIT}, in MB` },
+  { name: 'RSYNC_STALL_LIMIT', what: 'the seconds that a program may move no data' },
+];

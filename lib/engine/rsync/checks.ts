@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { sha256, sha256Slowly } from '../../command/checksum';
+import { readHeaders } from '../../command/qcow2-header';
+import * as qemuImg from '../../command/qemu-img';
+import { asDriverError } from '../../errors';
+import type { Host } from '../../host/host';
+import { parseDiskFile } from '../../opennebula/backup-url';
+import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import type { Manifest, ManifestFile } from '../../opennebula/manifest';
+import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
+
+/** A backup and its manifest. */
+interface Stored {
+  readonly point: StoredPoint;
+  readonly manifest: Manifest | undefined;
+}
+
+interface Place {
+  readonly server: Host;
+  readonly basePath: AbsolutePath;
+}
+
+/** Shares below this are taken for it: the files are divided into at most so many parts. */
+const MOST_PARTS = 1000;
+
+/** One check for each backup: that its files are there, the form of its disks, and as much of the data as is asked for. */
+export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
+  const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
+  const read = sampled(stored, extent);
+  return stored.map(({ point, manifest }) => {
+    const files = (manifest?.files ?? []).filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
+    return {
+      id: `backup:${point.vmId}/${point.source}`,
+      about: `VM ${point.vmId}, backup ${point.source}`,
+      run: () => new BackupCheck(point, place, hasQemu).run(files, extent.bandwidthLimitKib),
+    };
+  });
+}
+
+/**
+ * Chooses the files to read: in an order that only their names give they are laid end to end and cut into equal parts,
+ * and the seed says which part it is, so that seeds one after the other come to all of them.
+ */
+export function sampled(stored: readonly Stored[], { share, seed }: CheckExtent): Set<string> {
+  const all = stored
+    .flatMap(({ point, manifest }) =>
+      (manifest?.files ?? []).map(({ name, sizeBytes, sha256: hash }) => {
+        const key = `${point.vmId}/${point.source}/${name}`;
+        return { key, sizeBytes, hash, order: createHash('sha256').update(key).digest('hex') };
+      }),
+    )
+    .filter(({ hash }) => hash !== undefined)
+    .sort((a, b) => (a.order < b.order ? -1 : 1));
+  if (share >= 1) return new Set(all.map(({ key }) => key));
+  if (share <= 0) return new Set();
+  const parts = Math.min(MOST_PARTS, Math.max(2, Math.round(1 / share)));
+  const total = all.reduce((sum, { sizeBytes }) => sum + sizeBytes + 1, 0);
+  const part = seed % parts;
+  const chosen = new Set<string>();
+  let end = 0;
+  for (const { key, sizeBytes } of all) {
+    const middle = end + (sizeBytes + 1) / 2;
+    end += sizeBytes + 1;
+    if (Math.floor((middle / total) * parts) === part) chosen.add(key);
+  }
+  return chosen;
+}
+
+class BackupCheck {
+  readonly #point: StoredPoint;
+  readonly #server: Host;
+  readonly #folder: AbsolutePath;
+  readonly #hasQemu: boolean;
+
+  constructor(point: StoredPoint, { server, basePath }: Place, hasQemu: boolean) {
+    this.#point = point;
+    this.#server = server;
+    this.#folder = joinPath(basePath, point.vmId, point.source);
+    this.#hasQemu = hasQemu;
+  }
+
+  async run(read: readonly ManifestFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
+    const { defect } = this.#point;
+    if (defect !== undefined) return [this.#damage(/^disk\.[^ ]+/.exec(defect)?.[0], defect)];
+    const found = await this.#wrongData(read, bandwidthLimitKib);
+    const wrong = new Set(found.map(({ diskId }) => diskId));
+    // What is known to be damaged need not be looked at for its form.
+    for (const { id, file } of this.#point.disks.filter((disk) => !wrong.has(disk.id))) {
+      if (parseDiskFile(file)?.format === 'rbd') continue;
+      const why = await this.#wrongForm(joinPath(this.#folder, file));
+      if (why !== undefined) found.push({ ...this.#damage(file, why), diskId: id });
+    }
+    return found;
+  }
+
+  async #wrongData(files: readonly ManifestFile[], limitKib: number | undefined): Promise<Damage[]> {
+    if (files.length === 0) return [];
+    const paths = files.map(({ name }) => joinPath(this.#folder, name));
+    const hashes = await this.#server.run(limitKib === undefined ? sha256(paths) : sha256Slowly(paths, limitKib));
+    return files
+      .filter((file, index) => file.sha256 !== hashes[index])
+      .map(({ name }) => this.#damage(name, `${name}: its checksum is not that of the manifest`));
+  }
+
+  /** What is wrong with the form of a disk: by qemu-img, or by its header alone. */
+  async #wrongForm(path: AbsolutePath): Promise<string | undefined> {
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    try {
+      const [header] = await this.#server.run(readHeaders([path]));
+      const isQcow2 = header?.format === 'qcow2';
+      if (!isQcow2 && this.#point.type === 'INCREMENT' && (this.#point.incrementId ?? 0) > 0 && header !== undefined) {
+        return header.virtualSizeBytes === 0 ? `${name}: it is empty` : `${name}: an increment, but no qcow2`;
+      }
+      if (isQcow2 && this.#hasQemu) await this.#server.run(qemuImg.checkAlone(path));
+      return undefined;
+    } catch (error) {
+      const failure = asDriverError(error);
+      if (failure.kind === 'damaged') return `${name}: ${failure.message.replace(`${name} is damaged: `, '')}`;
+      throw error;
+    }
+  }
+
+  #damage(file: string | undefined, what: string): Damage {
+    const { vmId, jobId, source } = this.#point;
+    const diskId = file === undefined ? undefined : parseDiskFile(file)?.diskId;
+    return { vmId, jobId, source, diskId, what };
+  }
+}

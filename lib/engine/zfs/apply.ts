@@ -1,0 +1,102 @@
+import { copyInto, removeOthers, restoreFrom } from '../../command/copy';
+import { type DiskHeader, readHeaders } from '../../command/qcow2-header';
+import * as qemuImg from '../../command/qemu-img';
+import * as zfs from '../../command/zfs';
+import { DriverError } from '../../errors';
+import type { Host } from '../../host/host';
+import { parseDiskFile } from '../../opennebula/backup-url';
+import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
+import { MANIFEST_FILE, type ManifestFile, parseManifest } from '../../opennebula/manifest';
+import { type Backup, folderOf, ifMissing, type State, type VmDataset } from './vm-dataset';
+
+/** What is applied to a VM's dataset. */
+export interface Application {
+  /** Where the transferred files are. */
+  readonly folder: AbsolutePath;
+  readonly files: readonly ManifestFile[];
+  /** The backup that the files build on; undefined for a full backup. */
+  readonly parent: Backup | undefined;
+}
+
+/**
+ * Brings the files of a VM's dataset to what a backup holds: a full disk is written over the one that is there, in place,
+ * so that ZFS keeps the blocks that stay the same; an increment is committed into it.
+ */
+export async function apply(dataset: VmDataset, state: State, application: Application): Promise<void> {
+  const { server } = dataset;
+  const { mountpoint } = state;
+  const { folder, files, parent } = application;
+  await bringTo(parent ?? state.backups.at(-1), dataset, state);
+  await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
+  const held = new Set((await server.files.list(mountpoint, [])).map(({ name }) => name));
+  for (const { name } of files.filter(({ diskId }) => diskId !== undefined)) {
+    const disk = parseDiskFile(name);
+    const target = `disk.${disk?.diskId}`;
+    const staged = joinPath(folder, name);
+    const paths = held.has(target) ? [staged, joinPath(mountpoint, target)] : [staged];
+    const [added, current] = (await server.run(readHeaders(paths))) as [DiskHeader, DiskHeader | undefined];
+    // A disk that the parent does not have was added to the VM: its first file is all of it.
+    if (parent === undefined || current === undefined)
+      await writeFull(added, joinPath(mountpoint, target), current, server);
+    else await commitIncrement(added, current, server);
+  }
+  const others = files.filter(({ diskId }) => diskId === undefined).map(({ name }) => name);
+  await server.run(
+    copyInto(
+      mountpoint,
+      others.map((name) => joinPath(folder, name)),
+    ),
+  );
+  const kept = files.map(({ name, diskId }) => (diskId === undefined ? name : `disk.${diskId}`));
+  await server.run(removeOthers(mountpoint, kept));
+}
+
+/**
+ * Takes back what a dead action, or anybody else, has changed since a backup. Without a backup nothing is kept. The
+ * manifest is the first that goes when something is changed, and the last that comes; ZFS keeps that order on disk.
+ */
+export async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
+  const { server, access, name } = dataset;
+  if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
+  if ((await sourceOf(state, server)) === backup.source) return;
+  if (state.isNewest(backup)) return server.run(zfs.rollback(access, name, backup.source));
+  // Rolling back over newer snapshots would destroy them. A pool with block cloning copies no data here.
+  return server.run(restoreFrom(folderOf(state, backup.source), state.mountpoint));
+}
+
+/** The backup that the files of a dataset are, as its manifest says; undefined when they are none. */
+async function sourceOf({ mountpoint }: State, server: Host): Promise<string | undefined> {
+  const path = joinPath(mountpoint, MANIFEST_FILE);
+  const text = await server.files.read(path, '').catch(ifMissing);
+  return text === undefined || text.length === 0 ? undefined : parseManifest(text.toString(), path).source;
+}
+
+async function writeFull(
+  staged: DiskHeader,
+  target: AbsolutePath,
+  current: DiskHeader | undefined,
+  server: Host,
+): Promise<void> {
+  const source = qemuImg.chainOf([staged]);
+  const grows = current !== undefined && current.virtualSizeBytes < staged.virtualSizeBytes;
+  const isOver = current?.format === 'qcow2' && (grows || current.virtualSizeBytes === staged.virtualSizeBytes);
+  if (isOver) {
+    if (grows) await server.run(qemuImg.resize(target, staged.virtualSizeBytes));
+    await server.run(qemuImg.convertOver(source, target));
+  } else {
+    await server.files.remove(target);
+    await server.run(qemuImg.convert(source, target));
+  }
+  await server.run(qemuImg.compare(source, { path: target, format: 'qcow2' }));
+}
+
+async function commitIncrement(staged: DiskHeader, current: DiskHeader, server: Host): Promise<void> {
+  if (staged.format !== 'qcow2') {
+    throw new DriverError('damaged', `${staged.path}, an increment, is not a qcow2`, { host: server.name });
+  }
+  const overlay = parseAbsolutePath(`${staged.path}.top`, 'the overlay');
+  await server.run(qemuImg.create(overlay, staged.virtualSizeBytes));
+  const chain = qemuImg.chainOf([current, staged, { path: overlay, format: 'qcow2' }]);
+  await server.run(qemuImg.commitChain(chain, current.path));
+  await server.run(qemuImg.check(current.path));
+}

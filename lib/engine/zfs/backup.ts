@@ -1,0 +1,145 @@
+import { holdLock } from '../../command/lock';
+import * as zfs from '../../command/zfs';
+import type { Properties } from '../../command/zfs-list';
+import { asDriverError, DriverError } from '../../errors';
+import type { Host } from '../../host/host';
+import { startKeeper } from '../../host/keeper';
+import { joinPath } from '../../opennebula/ids';
+import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebula/manifest';
+import type { BackupSource, EngineContext, StoredBackup } from '../engine';
+import { type Filling, fillFolder, newSource } from '../filling';
+import { manifestFile, manifestOf, sizeMbOf } from '../manifests';
+import { examineStaging } from '../staging';
+import { transfer } from '../transfer';
+import { apply } from './apply';
+import type { ZfsConfig } from './config';
+import { ensureClone, ensureDatastore } from './create';
+import { type Backup, parentOf, type State, type VmDataset } from './vm-dataset';
+
+/** In the datastore's dataset: what is on its way, a folder for each VM. */
+export const INCOMING = '.incoming';
+/** How long another action of the same VM is waited for, in seconds. */
+const LOCK_WAIT_SECONDS = 600;
+/** Cancel has 10 s in all, in milliseconds. */
+const CLEAN_UP_LIMIT_MS = 4_000;
+
+/** What backing up needs beside the source. */
+export interface BackupMeans {
+  /** The host that holds the staging folder. */
+  readonly host: Host;
+  readonly dataset: VmDataset;
+  readonly config: ZfsConfig;
+  readonly context: EngineContext;
+  readonly driver: string;
+}
+
+/**
+ * Stores a staging folder: its files are sent to a folder beside the VM's dataset and applied to it; a snapshot of that is
+ * the backup. Returns what is stored. Throws `notFound`, before anything is changed, when the parent is gone.
+ */
+export async function backUp(source: BackupSource, means: BackupMeans): Promise<StoredBackup> {
+  const { host, dataset, config, context } = means;
+  const { server } = dataset;
+  const staged = await examineStaging(host, source);
+  if (staged.format === 'rbd') {
+    throw new DriverError(
+      'unsupported',
+      `VM ${source.vm.id} is backed up as exports of rbd, which the ZFS driver cannot hold`,
+      {
+        host: host.name,
+        hint: 'Use the restic or the rsync driver for it',
+      },
+    );
+  }
+  const before = await dataset.look();
+  await parentOf(source, before?.backups ?? []);
+  const parent = { server, config, datastoreId: context.datastore.id };
+  const place = joinPath(await ensureDatastore(parent), INCOMING, source.vm.id);
+  if (before === undefined) await ensureClone(parent, dataset.name, []);
+  const name = newSource();
+  const fill = async (filling: Filling): Promise<void> => {
+    if (filling.resumes) context.log(`going on with what an earlier backup of VM ${source.vm.id} had sent`);
+    const transport = { host, folder: source.folder, staged, filling, server };
+    const files = await transfer(transport, { ...config, args: transferArgs(config) }, context);
+    await locked(server, place, async () => store(source, name, filling, files, means));
+  };
+  const resumable = staged.files.filter(({ diskId }) => diskId !== undefined);
+  await fillFolder({ server, path: place }, name, { by: 'transfer', files: resumable }, 'remove', fill, context);
+  return { source: name, sizeMb: sizeMbOf(staged.files), format: 'raw' };
+}
+
+/** Lets one action at a time change the dataset of a VM. */
+async function locked(server: Host, place: Filling['path'], act: () => Promise<void>): Promise<void> {
+  const keeper = await startKeeper(server, holdLock(joinPath(place, '.lock'), LOCK_WAIT_SECONDS));
+  try {
+    await act();
+  } finally {
+    await keeper.end().catch(() => {}); // what ended it early has ended the rest, too
+  }
+}
+
+async function store(
+  source: BackupSource,
+  name: string,
+  filling: Filling,
+  files: readonly ManifestFile[],
+  means: BackupMeans,
+): Promise<void> {
+  const { dataset, config, context, driver } = means;
+  const { server, access } = dataset;
+  const state = await dataset.look();
+  if (state === undefined)
+    throw new DriverError('failed', `the dataset ${dataset.name} was destroyed meanwhile`, { host: server.name });
+  const parent = await parentOf(source, state.backups);
+  try {
+    await apply(dataset, state, { folder: filling.path, files, parent });
+    const dryRun = files.map((file) => ({ ...file, type: 'file' as const, modifiedAt: 0 }));
+    const held = (await server.files.list(state.mountpoint, dryRun))
+      .filter(({ type }) => type === 'file')
+      .map(manifestFile);
+    const origin = { driver, datastoreId: context.datastore.id, source: name };
+    const manifest = formatManifest(manifestOf(source, held, origin));
+    await server.files.write(joinPath(state.mountpoint, MANIFEST_FILE), manifest);
+    await server.run(zfs.snapshot(access, dataset.name, name, propertiesOf(source, name, parent, files)));
+    if (config.hold) await server.run(zfs.hold(access, dataset.name, name));
+  } catch (error) {
+    await takeBack(name, dataset, state, context);
+    throw error;
+  }
+}
+
+/** Destroys the snapshot, if it came to that, and brings the dataset back; what is not done, the next backup does. */
+async function takeBack(name: string, dataset: VmDataset, state: State, { log }: EngineContext): Promise<void> {
+  const { server, access } = dataset;
+  const run = { evenAbortedMs: CLEAN_UP_LIMIT_MS };
+  const last = state.backups.at(-1);
+  try {
+    await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {}); // most often it is not there
+    if (last !== undefined && state.isNewest(last))
+      await server.run(zfs.rollback(access, dataset.name, last.source), run);
+  } catch (error) {
+    log(`the dataset is brought back by the next backup: ${asDriverError(error).message}`);
+  }
+}
+
+function propertiesOf(
+  { vm, jobId }: BackupSource,
+  name: string,
+  parent: Backup | undefined,
+  files: readonly ManifestFile[],
+): Properties {
+  const chain = parent === undefined ? (vm.isStandalone ? undefined : name) : parent.properties.chain;
+  return {
+    vm: String(vm.id),
+    increment: String(vm.incrementId),
+    bytes: String(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
+    ...(parent === undefined ? {} : { parent: parent.source }),
+    ...(chain === undefined ? {} : { chain }),
+    ...(vm.chainImageId === undefined ? {} : { image: String(vm.chainImageId) }),
+    ...(jobId === undefined ? {} : { job: String(jobId) }),
+  };
+}
+
+function transferArgs({ bandwidthLimitKib }: ZfsConfig): string[] {
+  return ['-aS', ...(bandwidthLimitKib === undefined ? [] : [`--bwlimit=${bandwidthLimitKib}`])];
+}

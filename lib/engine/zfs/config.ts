@@ -1,0 +1,78 @@
+import type { Throttle } from '../../command/throttle';
+import { DriverError } from '../../errors';
+import { Attributes } from '../../opennebula/attributes';
+import type { Datastore } from '../../opennebula/datastore';
+import { type HostName, type Parse, parseHostName, parseUserName, type UserName } from '../../opennebula/ids';
+
+/** The attributes of a ZFS datastore, parsed once. */
+export interface ZfsConfig {
+  readonly server: HostName;
+  readonly user: UserName;
+  /** The dataset below which each datastore has one of its own. */
+  readonly dataset: string;
+  /** zfs is run by `sudo -n`. */
+  readonly sudo: boolean;
+  readonly compression: string;
+  /** Of this datastore's dataset, in bytes. */
+  readonly quotaBytes: number | undefined;
+  /** Each backup is held, so that a stray `zfs destroy` cannot take it. */
+  readonly hold: boolean;
+  /** KiB/s of the transfer. */
+  readonly bandwidthLimitKib: number | undefined;
+  readonly throttle: Throttle;
+  /** How long a transfer may stand still, in seconds. */
+  readonly stallSeconds: number;
+}
+
+const COMPRESSIONS = [
+  'off',
+  'lz4',
+  'zstd',
+  'gzip',
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((level) => `gzip-${level}` as const),
+];
+const UNITS = 'KMGTP';
+
+/** Reads a ZFS datastore's template. Throws `config`, naming the attribute. */
+export function parseZfsConfig(datastore: Datastore): ZfsConfig {
+  return readZfsConfig(new Attributes(datastore));
+}
+
+/** Reads all attributes. Nothing here may depend on the value of one: a check of a template goes on with none. */
+export function readZfsConfig(attributes: Attributes): ZfsConfig {
+  return {
+    server: attributes.required('ZFS_HOST', parseHostName),
+    user: attributes.optional('ZFS_USER', parseUserName) ?? ('oneadmin' as UserName),
+    dataset: attributes.required('ZFS_DATASET', parseDatasetName),
+    sudo: attributes.yesNo('ZFS_SUDO') ?? false,
+    compression: attributes.oneOf('ZFS_COMPRESSION', COMPRESSIONS) ?? 'lz4',
+    quotaBytes: sizeBytes(
+      attributes.matching('ZFS_QUOTA', /^(none|[1-9][0-9]{0,8}[KMGTP])$/i, 'a size (500G) or none'),
+    ),
+    hold: attributes.yesNo('ZFS_HOLD') ?? true,
+    bandwidthLimitKib: attributes.integer('ZFS_BWLIMIT', 1, 1_000_000_000),
+    throttle: {
+      nice: attributes.integer('ZFS_NICE', -19, 19),
+      ionice: attributes.integer('ZFS_IONICE', 0, 7),
+      maxReadIops: attributes.integer('ZFS_MAX_RIOPS', 1, 1_000_000_000),
+      maxWriteIops: attributes.integer('ZFS_MAX_WIOPS', 1, 1_000_000_000),
+      cpuQuotaPercent: attributes.integer('ZFS_CPU_QUOTA', 1, 100_000),
+      maxMemoryMb: attributes.integer('ZFS_MEMORY_MAX_MB', 16, 1_000_000_000),
+    },
+    stallSeconds: attributes.integer('ZFS_STALL_LIMIT', 30, 86_400) ?? 600,
+  };
+}
+
+/** A filesystem's name (zfs(8), "ZFS Naming"): components of letters, digits and a few signs; never an option, a snapshot, or blanks. */
+const parseDatasetName: Parse<string> = (text, what, kind = 'message') => {
+  const isName = text.length <= 200 && /^[A-Za-z][A-Za-z0-9_.:-]*(\/[A-Za-z0-9_.:-]+)*$/.test(text);
+  if (isName && !text.split('/').some((part) => part === '.' || part === '..')) return text;
+  throw new DriverError(kind, `${what} is ${JSON.stringify(text.slice(0, 60))}, which is not the name of a dataset`, {
+    hint: 'Write it as "zfs list" does: pool/backups',
+  });
+};
+
+function sizeBytes(text: string | undefined): number | undefined {
+  if (text === undefined || text.toLowerCase() === 'none') return undefined;
+  return Number(text.slice(0, -1)) * 1024 ** (UNITS.indexOf(text.slice(-1).toUpperCase()) + 1);
+}

@@ -1,0 +1,198 @@
+import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { concatenate } from '../../command/archive';
+import { holdLock } from '../../command/lock';
+import * as zfs from '../../command/zfs';
+import type { Dataset } from '../../command/zfs-list';
+import { asDriverError, DriverError } from '../../errors';
+import type { Host, RunOptions, Space } from '../../host/host';
+import { startKeeper } from '../../host/keeper';
+import type { BackupUrl } from '../../opennebula/backup-url';
+import { type AbsolutePath, type JobId, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
+import type { BackupImage } from '../../opennebula/image';
+import { type Chain, lastOf } from '../../opennebula/increment';
+import { DRIVER_VERSION } from '../../version';
+import { nameOf } from '../chain-files';
+import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import { holds, missingDisk, pointFiles } from '../point-files';
+import { needOnServer } from '../server-tools';
+import { backUp, INCOMING } from './backup';
+import { parseZfsConfig, type ZfsConfig } from './config';
+import { formatZfsUrl, zfsPath } from './url';
+import { type Backup, ifMissing, type State, VmDataset } from './vm-dataset';
+
+const DRIVER = `zfs ${DRIVER_VERSION}`;
+/** How often a busy dataset is tried again, and the pause before, in milliseconds: somebody may just be reading it. */
+const BUSY_TRIES = 10;
+const BUSY_PAUSE_MS = 1_000;
+/** How long taking back a backup that nobody was told of may take once the action was aborted, in milliseconds. */
+const DISCARD_LIMIT_MS = 6_000;
+
+/** Backups as snapshots of one dataset for each VM: every one is a full one, at the price of its changes. */
+export class ZfsEngine implements Engine {
+  readonly #context: EngineContext;
+  readonly #config: ZfsConfig;
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+    this.#config = parseZfsConfig(context.datastore);
+  }
+
+  /** Of the datastore's dataset, and with it its quota; before the first backup what is available to it. */
+  async space(): Promise<Space> {
+    const server = await this.#server();
+    const ask = (name: string): Promise<Dataset[] | undefined> =>
+      server.run(zfs.list(name, 'filesystem')).catch(ifMissing);
+    const { dataset, quotaBytes } = this.#config;
+    const [own] = (await ask(this.#name())) ?? [];
+    if (own?.availableBytes !== undefined)
+      return { totalBytes: own.usedBytes + own.availableBytes, freeBytes: own.availableBytes };
+    const [parent] = await server.run(zfs.list(dataset, 'filesystem'));
+    const available = parent?.availableBytes ?? 0;
+    const free = Math.min(available, quotaBytes ?? available);
+    return { totalBytes: free, freeBytes: free };
+  }
+
+  async backup(source: BackupSource): Promise<StoredBackup> {
+    const host = await this.#context.hosts.at(source.host);
+    const dataset = await this.#dataset(source.vm.id);
+    await needOnServer(dataset.server, ['rsync', 'qemu-img', 'zfs']);
+    return backUp(source, { host, dataset, config: this.#config, context: this.#context, driver: DRIVER });
+  }
+
+  async discard(vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {
+    const dataset = await this.#dataset(vmId);
+    const state = await dataset.look();
+    await this.#destroy(dataset, state, [source], { evenAbortedMs: DISCARD_LIMIT_MS });
+  }
+
+  async files(point: Point): Promise<PointFiles> {
+    const dataset = await this.#dataset(point.vmId);
+    const { id, source } = lastOf(point.chain);
+    const { folder } = await dataset.find(source, `increment ${id}`);
+    const dryRun = ['vm.xml', 'disk.0'].map((name) => ({ name, type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }));
+    const held = (await dataset.server.files.list(folder, dryRun)).filter(({ type }) => type === 'file');
+    const { user, server } = this.#config;
+    return pointFiles(
+      point,
+      held.map(({ name }) => joinPath(folder, name)),
+      (path) => formatZfsUrl(user, server, path),
+    );
+  }
+
+  /** Only the name counts of the path: the folder is that of the point, so that nobody reads any other file. */
+  async read(point: Point, path: AbsolutePath): Promise<Buffer> {
+    const dataset = await this.#dataset(point.vmId);
+    const { id, source } = lastOf(point.chain);
+    const { folder } = await dataset.find(source, `increment ${id}`);
+    return dataset.server.files.read(joinPath(folder, nameOf(path)), '');
+  }
+
+  async remove({ vmId, chain }: BackupImage): Promise<void> {
+    const dataset = await this.#dataset(vmId);
+    const state = await dataset.look();
+    await this.#destroy(
+      dataset,
+      state,
+      chain.map(({ source }) => source),
+    );
+    await this.#removeEmpty(dataset);
+  }
+
+  /** Every backup stands alone: the older ones are destroyed, and the first that stays is a full one already. */
+  async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
+    const { chain, vmId } = image;
+    if (chain.length <= keepLast) return undefined;
+    const dataset = await this.#dataset(vmId);
+    const kept = chain.slice(chain.length - keepLast) as unknown as Chain;
+    const { folder } = await dataset.find(kept[0].source, `increment ${kept[0].id}`);
+    const held = await dataset.server.files.list(folder, []);
+    const old = chain.slice(0, chain.length - keepLast).map(({ source }) => source);
+    await this.#destroy(dataset, await dataset.look(), old);
+    const bytes = held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return { sizeMb: Math.ceil(bytes / 2 ** 20), chain: kept };
+  }
+
+  pointOf({ path, jobId, chain }: BackupUrl): Point {
+    return { vmId: parseVmId(zfsPath(path).vmId, 'the VM of the backup URL'), jobId, chain };
+  }
+
+  async download(url: BackupUrl, output: Writable): Promise<void> {
+    const { vmId, chain } = this.pointOf(url);
+    const dataset = await this.#dataset(vmId);
+    const { folder } = await dataset.find(lastOf(chain).source, 'the backup');
+    const dryRun = [{ name: nameOf(url.path), type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }];
+    const file = (await dataset.server.files.list(folder, dryRun)).find(({ name }) => holds(name, url));
+    if (file === undefined) throw missingDisk(url);
+    let sent = 0;
+    const onData = (bytes: number): void => {
+      sent += bytes;
+      this.#context.progress(sent, file.sizeBytes);
+    };
+    await dataset.server.run(concatenate(joinPath(folder, file.name)), { output, onData });
+  }
+
+  async endDownload(): Promise<void> {}
+
+  /** Destroys those of our snapshots that are there. */
+  async #destroy(dataset: VmDataset, state: State | undefined, sources: readonly string[], options?: RunOptions) {
+    const doomed = (state?.backups ?? []).filter((one: Backup) => sources.includes(one.source));
+    if (doomed.length === 0) return;
+    const { server, access, name } = dataset;
+    const heldOnes = doomed.filter((one) => one.holds > 0).map(({ source }) => source);
+    if (heldOnes.length > 0) await server.run(zfs.release(access, name, heldOnes), options);
+    const destroy = zfs.destroySnapshots(
+      access,
+      name,
+      doomed.map(({ source }) => source),
+    );
+    await whileBusy(() => server.run(destroy, options), this.#context.signal);
+  }
+
+  /** Destroys the dataset of a VM that has no snapshot left, unless somebody is about to fill it. */
+  async #removeEmpty(dataset: VmDataset): Promise<void> {
+    const { server, access, name } = dataset;
+    const state = await dataset.look();
+    if (state === undefined || !state.isEmpty) return;
+    try {
+      const [own] = await server.run(zfs.list(this.#name(), 'filesystem'));
+      if (own?.mountpoint === undefined) return;
+      const place = joinPath(own.mountpoint as AbsolutePath, INCOMING, dataset.vmId, '.lock');
+      const keeper = await startKeeper(server, holdLock(place, 0));
+      try {
+        const still = await dataset.look();
+        if (still?.isEmpty) await server.run(zfs.destroy(access, name));
+      } finally {
+        await keeper.end();
+      }
+    } catch (error) {
+      this.#context.log(`the empty dataset ${name} stays: ${asDriverError(error).message}`);
+    }
+  }
+
+  #name(): string {
+    return `${this.#config.dataset}/${this.#context.datastore.id}`;
+  }
+
+  async #dataset(vmId: VmId): Promise<VmDataset> {
+    return new VmDataset(await this.#server(), this.#config, this.#context.datastore.id, vmId);
+  }
+
+  #server(): Promise<Host> {
+    return this.#context.hosts.at(this.#config.server, this.#config.user);
+  }
+}
+
+/** Tries again while zfs says that somebody uses it: whoever reads a snapshot has it mounted for a moment. */
+async function whileBusy(act: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  for (let left = BUSY_TRIES; ; left--) {
+    try {
+      await act();
+      return;
+    } catch (error) {
+      const isBusy = error instanceof DriverError && error.kind === 'locked';
+      if (!isBusy || left === 0 || signal.aborted) throw error;
+      await sleep(BUSY_PAUSE_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import * as zfs from '../../command/zfs';
+import type { Dataset, Properties } from '../../command/zfs-list';
+import { DriverError } from '../../errors';
+import type { Host } from '../../host/host';
+import { type AbsolutePath, type DatastoreId, joinPath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
+import type { VmToBackUp } from '../../opennebula/vm';
+import type { BackupSource } from '../engine';
+import type { ZfsConfig } from './config';
+
+/** A snapshot of ours. */
+export type Backup = Dataset & { readonly source: string };
+
+/** A VM's dataset as it is now. */
+export interface State {
+  readonly mountpoint: AbsolutePath;
+  /** Our snapshots, the oldest first. */
+  readonly backups: readonly Backup[];
+  /** Whether the newest snapshot of all, whosever they are, is that one. */
+  readonly isNewest: (backup: Backup) => boolean;
+  /** Neither we nor anybody else has a snapshot of it, nor a dataset below it. */
+  readonly isEmpty: boolean;
+}
+
+/** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
+export class VmDataset {
+  readonly server: Host;
+  readonly access: zfs.ZfsAccess;
+  readonly name: string;
+  readonly vmId: VmId;
+  readonly #path: AbsolutePath;
+
+  constructor(server: Host, config: ZfsConfig, datastoreId: DatastoreId, vmId: VmId) {
+    this.server = server;
+    this.access = { sudo: config.sudo };
+    this.name = `${config.dataset}/${datastoreId}/${vmId}`;
+    this.vmId = vmId;
+    this.#path = parseAbsolutePath(`/DATASET/${datastoreId}/${vmId}`, 'the path of a dry run');
+  }
+
+  /** Looks at it; undefined when there is none. Throws `failed` when it is there but not mounted. */
+  async look(): Promise<State | undefined> {
+    const listed = await this.server.run(zfs.list(this.name, 'all')).catch(ifMissing);
+    if (listed === undefined) return undefined;
+    const own = listed.find(({ snapshot }) => snapshot === undefined);
+    if (own === undefined) return { mountpoint: this.#path, backups: [], isNewest: () => true, isEmpty: true };
+    const snapshots = listed
+      .filter(({ name, snapshot }) => name === this.name && snapshot !== undefined)
+      .sort((a, b) => a.createdInTransaction - b.createdInTransaction);
+    return {
+      mountpoint: mountpointOf(own, this.server),
+      backups: snapshots.filter((one): one is Backup => one.source !== undefined),
+      isNewest: ({ source }) => snapshots.at(-1)?.source === source,
+      isEmpty: snapshots.length === 0 && !listed.some(({ name }) => name !== this.name),
+    };
+  }
+
+  /** Finds one backup, and where its files are. Throws `notFound`. */
+  async find(source: string, what: string): Promise<{ readonly backup: Backup; readonly folder: AbsolutePath }> {
+    const state = await this.look();
+    const backup = state?.backups.find((one) => one.source === source);
+    if (state !== undefined && backup !== undefined) return { backup, folder: folderOf(state, source) };
+    throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
+      host: this.server.name,
+      hint: 'Every other backup can be restored without it',
+    });
+  }
+}
+
+/** Where the files of a backup are. */
+export function folderOf({ mountpoint }: State, source: string): AbsolutePath {
+  return joinPath(mountpoint, ...zfs.snapshotFolder(source));
+}
+
+/**
+ * Finds the backup that an increment builds on: the one that oned names, else the newest of that number in the chain.
+ * Throws `notFound`.
+ */
+export async function parentOf(
+  { vm, parentSource }: Pick<BackupSource, 'vm' | 'parentSource'>,
+  backups: readonly Backup[],
+): Promise<Backup | undefined> {
+  if (vm.parentId === undefined) return undefined;
+  const named = await parentSource();
+  const found =
+    named === undefined
+      ? backups.findLast((backup) => canBeParent(backup, vm, backups))
+      : backups.find(({ source }) => source === named);
+  if (found !== undefined) return found;
+  throw new DriverError('notFound', `increment ${vm.parentId} of VM ${vm.id}, which this one builds on, is gone`, {
+    hint: 'Nothing was changed; begin a new chain with: onevm backup --reset',
+  });
+}
+
+/** By its number, unless it belongs to the chain of another image, as what it carries itself or its increments carry says. */
+function canBeParent({ properties, source }: Backup, vm: VmToBackUp, backups: readonly Backup[]): boolean {
+  if (properties.increment !== String(vm.parentId) || properties.chain === undefined) return false;
+  const image = vm.chainImageId === undefined ? undefined : String(vm.chainImageId);
+  const isOther = (one: Properties): boolean => one.image !== undefined && image !== undefined && one.image !== image;
+  return !isOther(properties) && !backups.some((one) => one.properties.parent === source && isOther(one.properties));
+}
+
+/** The mountpoint of a filesystem. Throws `failed` unless it is mounted: what is written there else lies in another one. */
+export function mountpointOf({ name, mountpoint, isMounted }: Dataset, server: Host): AbsolutePath {
+  if (mountpoint === undefined || !mountpoint.startsWith('/')) {
+    throw new DriverError('failed', `the dataset ${name} has no mountpoint`, {
+      host: server.name,
+      hint: `Give it one there: zfs set mountpoint=/backups ${name}`,
+    });
+  }
+  if (!isMounted) {
+    throw new DriverError('failed', `the dataset ${name} is not mounted`, {
+      host: server.name,
+      hint: `Mount it there: zfs mount ${name}`,
+    });
+  }
+  return parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
+}
+
+/** For an error that says that something is not there. */
+export function ifMissing(error: unknown): undefined {
+  if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
+  return undefined;
+}

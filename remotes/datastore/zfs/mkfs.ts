@@ -1,0 +1,5 @@
+import { runAction } from '../../../lib/action/run';
+import { unsupported } from '../../../lib/action/unsupported';
+import { zfsDriver } from '../../../lib/engine/zfs/driver';
+
+runAction(unsupported('mkfs'), zfsDriver);
