@@ -3,12 +3,14 @@
 // so it is plain JavaScript without dependencies, and says nothing when there is nothing to do.
 //   node build/setup.cjs            the npm packages
 //   node build/setup.cjs --tools    and the programs that the tests and the demo run
+//   node build/setup.cjs --tools --zfs    and the machine with OpenZFS that the tests of ZFS run
 
 const { spawnSync } = require('node:child_process');
 const { join } = require('node:path');
 const { debianPackages } = require('./setup-debian.cjs');
 const { npmPackages } = require('./setup-npm.cjs');
 const { newerRestic } = require('./setup-restic.cjs');
+const { zfsMachine } = require('./setup-zfs.cjs');
 
 const ROOT = join(__dirname, '..');
 const OLDEST_NODE = 20;
@@ -37,7 +39,8 @@ function main(args) {
   if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
     throw new Error(`Node ${OLDEST_NODE} or newer is needed; this is ${process.version}`);
   }
-  const steps = args.includes('--tools') ? [npmPackages, debianPackages, newerRestic] : [npmPackages];
+  const tools = args.includes('--tools') ? [debianPackages, newerRestic] : [];
+  const steps = [npmPackages, ...tools, ...(args.includes('--zfs') ? [zfsMachine] : [])];
   if (steps.every((step) => step.isReady())) return 0;
   const status = args.includes('--alone') ? undefined : runAlone(args);
   if (status !== undefined) return status;

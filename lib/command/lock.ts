@@ -1,16 +1,25 @@
 import { DriverError } from '../errors';
-import type { AbsolutePath } from '../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../opennebula/ids';
 import { type Command, nothing } from './command';
 
 /** The exit code of flock(1) when the lock was not to be had in time, as it is told to. */
 const NOT_HAD = 75;
 
+/** The folder in a locked one that is locked, too, by each program that writes: those of a dead action may end a moment later. */
+const WRITERS = 'writers';
+
 const SCRIPT = `
-mkdir -p -m 700 -- "$1" && exec 9<"$1" || exit 1
+mkdir -p -m 700 -- "$1/${WRITERS}" && exec 9<"$1" || exit 1
 flock --exclusive --wait "$2" --conflict-exit-code ${NOT_HAD} 9 || exit $?
+flock --exclusive --wait 30 --conflict-exit-code ${NOT_HAD} "$1/${WRITERS}" true || exit $?
 trap 'exit 0' TERM INT HUP
 echo locked
 while :; do sleep 3600 9<&- >/dev/null 2>&1 & wait $!; done`;
+
+/** A command that nobody who has the lock after us can meet: it counts as a writer for as long as it lives. */
+export function asWriter<T>(lock: AbsolutePath, command: Command<T>): Command<T> {
+  return { ...command, argv: ['flock', '--no-fork', '--shared', joinPath(lock, WRITERS), ...command.argv] };
+}
 
 /**
  * Locks a folder, which it makes, until it is stopped; the kernel gives the lock up with the program. Its one line is

@@ -14,9 +14,10 @@ export const TEMPLATE = 'one-template';
 /** The tag under which our snapshots are held. */
 const HOLD = 'one-backup';
 
-/** Lists a dataset, with `all` its snapshots and children too. Everybody may: it never takes sudo. Throws `notFound`. */
-export function list(dataset: string, types: 'filesystem' | 'all'): Command<Dataset[]> {
-  const which = types === 'all' ? ['-d', '1', '-t', 'filesystem,snapshot'] : ['-t', 'filesystem'];
+/** Lists a dataset, with `all` its snapshots and children too, with `tree` all below it. Everybody may: it never takes sudo. Throws `notFound`. */
+export function list(dataset: string, types: 'filesystem' | 'all' | 'tree'): Command<Dataset[]> {
+  const depth = { filesystem: [], all: ['-d', '1'], tree: ['-r'] }[types];
+  const which = [...depth, '-t', types === 'filesystem' ? types : 'filesystem,snapshot'];
   return zfs({ sudo: false }, ['list', '-Hp', ...which, '-o', COLUMNS.join(','), dataset], {
     purpose: `look at the dataset ${dataset}`,
     parse: ({ stdout }) =>
@@ -28,12 +29,28 @@ export function list(dataset: string, types: 'filesystem' | 'all'): Command<Data
   });
 }
 
+/** Asks which files of a pool have errors that a scrub, or a read, has found (zpool-status(8), "-v"). */
+export function knownErrors(pool: string): Command<string[]> {
+  return {
+    argv: ['zpool', 'status', '-v', pool],
+    env: { LC_ALL: 'C' },
+    purpose: `ask for the errors of the pool ${pool}`,
+    parse: ({ stdout }) =>
+      (/^errors: Permanent errors[^\n]*\n([\s\S]*)$/m.exec(stdout)?.[1] ?? '')
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== ''),
+    dryRun: [],
+  };
+}
+
 /** What every dataset of backups has: a write of what is there already costs nothing (zfsconcepts(7), nop-write). */
 const SETTINGS = ['recordsize=64K', 'checksum=sha256', 'atime=off'];
 
-/** Makes the snapshot of the admin's dataset of which new ones are clones. */
+/** Makes the snapshot of the admin's dataset of which new ones are clones, unless it is there. */
 export function makeTemplate(access: ZfsAccess, dataset: string): Command<undefined> {
-  return change(access, ['snapshot', `${dataset}@${TEMPLATE}`], `make the template ${dataset}@${TEMPLATE}`);
+  const command = change(access, ['snapshot', `${dataset}@${TEMPLATE}`], 'make the template');
+  return unless(/already exists/, command, dataset);
 }
 
 /** Creates a filesystem as a clone of the template. One that could not be mounted is there all the same. */
@@ -94,17 +111,20 @@ export function hold(access: ZfsAccess, dataset: string, source: string): Comman
 /** Gives up our holds on snapshots; those that have none are fine. */
 export function release(access: ZfsAccess, dataset: string, sources: readonly string[]): Command<undefined> {
   const names = sources.map((source) => `${dataset}@${SNAPSHOT}${source}`);
-  const command = change(access, ['release', HOLD, ...names], 'release the snapshots');
+  return unless(/no such tag/, change(access, ['release', HOLD, ...names], 'release the snapshots'), dataset);
+}
+
+/** A command that may fail with these words: what it is to do was done already. */
+function unless(words: RegExp, command: Command<undefined>, where: string): Command<undefined> {
   return {
     ...command,
     accept: [1],
     parse: (outcome) => {
-      const said = outcome.stderr.split('\n').filter((line) => line.trim() !== '' && !/no such tag/.test(line));
+      const said = outcome.stderr.split('\n').filter((line) => line.trim() !== '' && !words.test(line));
       if (outcome.exitCode === 0 || said.length === 0) return undefined;
-      throw (
-        command.classify?.({ ...outcome, stderr: said.join('\n') }, dataset) ??
-        new DriverError('failed', `cannot release the snapshots of ${dataset}: ${said[0]}`)
-      );
+      const stderr = said.join('\n');
+      const failure = command.classify?.({ ...outcome, stderr }, where);
+      throw failure ?? new DriverError('failed', `cannot ${command.purpose} of ${where}: ${said[0]}`);
     },
   };
 }

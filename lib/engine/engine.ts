@@ -108,8 +108,11 @@ export interface Engine {
   /** Removes what a download that was broken off kept for the next one. */
   endDownload(url: BackupUrl): Promise<void>;
 
-  /** Creates what the first backup would create too, so that a wrong server is found before it. What is there stays as it is. */
-  prepare?(): Promise<void>;
+  /**
+   * Creates what the first backup would create too, so that a wrong server is found before it, and returns what that is,
+   * in words. What is there already stays as it is.
+   */
+  prepare?(): Promise<string>;
 
   /** What can be told and done without oned. */
   inventory?(): Inventory;

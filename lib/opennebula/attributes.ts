@@ -15,7 +15,7 @@ export interface AttributeCheck {
 }
 
 /** What is wrong with one attribute. */
-export interface AttributeProblem {
+interface AttributeProblem {
   readonly name: string;
   readonly error: DriverError;
 }

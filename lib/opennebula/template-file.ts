@@ -3,7 +3,7 @@ import { TemplateScanner, type Token } from './template-scanner';
 import { xmlText } from './xml-text';
 
 /** A value of a template. */
-export interface TemplateValue {
+interface TemplateValue {
   readonly text: string;
   readonly at: Position;
 }
@@ -25,7 +25,7 @@ export interface TemplateAttribute {
 }
 
 /** Where a file is no template that oned would understand as it is meant. */
-export interface TemplateMistake {
+interface TemplateMistake {
   readonly at: Position;
   readonly what: string;
   /** What the reader can do: an imperative sentence without its full stop. */

@@ -25,7 +25,7 @@ export interface ZfsMachine {
 }
 
 /** How a command ended. */
-export interface Said {
+interface Said {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;

@@ -8,6 +8,7 @@ import { manifestOf } from '../manifests';
 import { examineStaging, writeManifest } from '../staging';
 import { vmTag } from './chain';
 import { createRepository } from './create';
+import { factsTag } from './facts';
 import { type Content, type Destination, storeSnapshot, takeBack } from './store';
 import { sweepUploads } from './sweep';
 
@@ -32,7 +33,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   // Connects to the backup server while restic works; what is there now is asked again when it has ended.
   if (!context.dryRun) repository.lockFiles(means.server).catch(() => {});
   try {
-    const summary = await store({ files, tags: [vmTag(source.vm.id)], bytes: staged.totalBytes }, means);
+    const tags = [vmTag(source.vm.id), factsTag(manifest, staged.totalBytes)];
+    const summary = await store({ files, tags, bytes: staged.totalBytes }, means);
     await clearDeadLocks(means);
     if (context.signal.aborted) await takeBack(summary, means);
     context.signal.throwIfAborted();

@@ -44,8 +44,10 @@ export class ResticEngine implements Engine {
     return (await this.#repositories.server()).files.space(this.#context.datastore.basePath);
   }
 
-  async prepare(): Promise<void> {
-    await (await this.#repositories.server()).files.makeFolder(this.#context.datastore.basePath);
+  async prepare(): Promise<string> {
+    const [server, { basePath }] = [await this.#repositories.server(), this.#context.datastore];
+    await server.files.makeFolder(basePath);
+    return `the folder ${basePath} on ${server.name}`;
   }
 
   async backup(source: BackupSource): Promise<StoredBackup> {

@@ -10,9 +10,10 @@ import { type Links, newestOf } from '../chain';
 import { isBackupFile } from '../chain-files';
 import type { FlattenedChain } from '../engine';
 import { type FlattenSteps, type FullBackup, flattenChain } from '../flatten';
-import { isComplete, sizeMbOf } from '../manifests';
+import { isComplete, mergedManifest, sizeMbOf } from '../manifests';
 import { mergedTags, type StoredSnapshot, snapshotsOf, vmTag } from './chain';
 import type { ResticConfig } from './config';
+import { factsTag } from './facts';
 import { layOut } from './lay-out';
 import { restoreLinks } from './merge';
 import { readSnapshotFile } from './repository';
@@ -49,17 +50,22 @@ async function merge(
   try {
     const restored = await restoreLinks(repository, links, folder.path, ['disk.*', 'vm.xml'], isBackupFile);
     const backup = await layOut(image, replaced, restored, folder.path, means);
+    const bytes = backup.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const manifest = mergedManifest(image, replaced, backup, {
+      driver: means.driver,
+      datastoreId: context.datastore.id,
+    });
     const content = {
       files: backup.map(({ name }) => joinPath(folder.path, image.vmId, 'backup', name)),
-      tags: mergedTags(image.vmId, replaced),
+      tags: [...mergedTags(image.vmId, replaced), factsTag(manifest, bytes)],
       time: new Date(Date.parse(newestOf(links).stored.time) || Date.now())
         .toISOString()
         .slice(0, 19)
         .replace('T', ' '),
-      bytes: backup.reduce((sum, file) => sum + file.sizeBytes, 0),
+      bytes,
     };
-    const { snapshot, bytes } = await storeSnapshot(content, means);
-    return { source: snapshot, sizeMb: Math.ceil(bytes / 2 ** 20) };
+    const summary = await storeSnapshot(content, means);
+    return { source: summary.snapshot, sizeMb: Math.ceil(summary.bytes / 2 ** 20) };
   } finally {
     await folder.remove().catch((error) => context.log(asDriverError(error).message));
   }

@@ -8,6 +8,7 @@ import type { StoredPoint } from '../inventory';
 import { pointOfLayout } from '../inventory-points';
 import { snapshotsOf } from './chain';
 import type { ResticConfig } from './config';
+import { withFacts } from './facts';
 import type { Repositories, RepositoryId } from './repositories';
 import type { Repository } from './repository';
 
@@ -54,14 +55,15 @@ export async function pointsOf(repository: Repository, { jobId }: RepositoryId):
   const vmIds = new Set(all.flatMap(({ tags }) => tags.flatMap((tag) => /^one-([0-9]{1,10})$/.exec(tag)?.[1] ?? [])));
   return [...vmIds].flatMap((text) => {
     const vmId = parseVmId(text, 'a tag', 'damaged');
-    return snapshotsOf(all, vmId).map(({ source, replaces, ...snapshot }) =>
-      pointOfLayout({
+    return snapshotsOf(all, vmId).map(({ source, replaces, ...snapshot }) => {
+      const point = pointOfLayout({
         ...{ vmId, jobId, source, replaces, storedBytes: snapshot.bytes },
         repository: jobId === undefined ? String(vmId) : `job_${jobId}`,
         timeMs: Date.parse(snapshot.time) || 0,
         files: filesNamedBy(snapshot),
-      }),
-    );
+      });
+      return withFacts(point, snapshot.tags);
+    });
   });
 }
 

@@ -38,8 +38,10 @@ export class RsyncEngine implements Engine {
     return (await this.#server()).files.space(this.#context.datastore.basePath);
   }
 
-  async prepare(): Promise<void> {
-    await (await this.#server()).files.makeFolder(this.#context.datastore.basePath);
+  async prepare(): Promise<string> {
+    const [server, { basePath }] = [await this.#server(), this.#context.datastore];
+    await server.files.makeFolder(basePath);
+    return `the folder ${basePath} on ${server.name}`;
   }
 
   async backup(source: BackupSource): Promise<StoredBackup> {

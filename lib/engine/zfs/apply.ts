@@ -1,4 +1,5 @@
 import { copyInto, removeOthers, restoreFrom } from '../../command/copy';
+import { asWriter } from '../../command/lock';
 import { type DiskHeader, readHeaders } from '../../command/qcow2-header';
 import * as qemuImg from '../../command/qemu-img';
 import * as zfs from '../../command/zfs';
@@ -11,6 +12,8 @@ import { type Backup, folderOf, ifMissing, type State, type VmDataset } from './
 
 /** What is applied to a VM's dataset. */
 export interface Application {
+  /** The lock that the action has. */
+  readonly lock: AbsolutePath;
   /** Where the transferred files are. */
   readonly folder: AbsolutePath;
   readonly files: readonly ManifestFile[];
@@ -25,7 +28,7 @@ export interface Application {
 export async function apply(dataset: VmDataset, state: State, application: Application): Promise<void> {
   const { server } = dataset;
   const { mountpoint } = state;
-  const { folder, files, parent } = application;
+  const { lock, folder, files, parent } = application;
   await bringTo(parent ?? state.backups.at(-1), dataset, state);
   await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
   const held = new Set((await server.files.list(mountpoint, [])).map(({ name }) => name));
@@ -37,8 +40,8 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
     const [added, current] = (await server.run(readHeaders(paths))) as [DiskHeader, DiskHeader | undefined];
     // A disk that the parent does not have was added to the VM: its first file is all of it.
     if (parent === undefined || current === undefined)
-      await writeFull(added, joinPath(mountpoint, target), current, server);
-    else await commitIncrement(added, current, server);
+      await writeFull(added, joinPath(mountpoint, target), current, server, lock);
+    else await commitIncrement(added, current, server, lock);
   }
   const others = files.filter(({ diskId }) => diskId === undefined).map(({ name }) => name);
   await server.run(
@@ -76,27 +79,33 @@ async function writeFull(
   target: AbsolutePath,
   current: DiskHeader | undefined,
   server: Host,
+  lock: AbsolutePath,
 ): Promise<void> {
   const source = qemuImg.chainOf([staged]);
   const grows = current !== undefined && current.virtualSizeBytes < staged.virtualSizeBytes;
   const isOver = current?.format === 'qcow2' && (grows || current.virtualSizeBytes === staged.virtualSizeBytes);
   if (isOver) {
-    if (grows) await server.run(qemuImg.resize(target, staged.virtualSizeBytes));
-    await server.run(qemuImg.convertOver(source, target));
+    if (grows) await server.run(asWriter(lock, qemuImg.resize(target, staged.virtualSizeBytes)));
+    await server.run(asWriter(lock, qemuImg.convertOver(source, target)));
   } else {
     await server.files.remove(target);
-    await server.run(qemuImg.convert(source, target));
+    await server.run(asWriter(lock, qemuImg.convert(source, target)));
   }
   await server.run(qemuImg.compare(source, { path: target, format: 'qcow2' }));
 }
 
-async function commitIncrement(staged: DiskHeader, current: DiskHeader, server: Host): Promise<void> {
+async function commitIncrement(
+  staged: DiskHeader,
+  current: DiskHeader,
+  server: Host,
+  lock: AbsolutePath,
+): Promise<void> {
   if (staged.format !== 'qcow2') {
     throw new DriverError('damaged', `${staged.path}, an increment, is not a qcow2`, { host: server.name });
   }
   const overlay = parseAbsolutePath(`${staged.path}.top`, 'the overlay');
   await server.run(qemuImg.create(overlay, staged.virtualSizeBytes));
   const chain = qemuImg.chainOf([current, staged, { path: overlay, format: 'qcow2' }]);
-  await server.run(qemuImg.commitChain(chain, current.path));
+  await server.run(asWriter(lock, qemuImg.commitChain(chain, current.path)));
   await server.run(qemuImg.check(current.path));
 }

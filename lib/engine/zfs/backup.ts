@@ -4,16 +4,17 @@ import type { Properties } from '../../command/zfs-list';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { startKeeper } from '../../host/keeper';
-import { joinPath } from '../../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebula/manifest';
 import type { BackupSource, EngineContext, StoredBackup } from '../engine';
 import { type Filling, fillFolder, newSource } from '../filling';
 import { manifestFile, manifestOf, sizeMbOf } from '../manifests';
 import { examineStaging } from '../staging';
 import { transfer } from '../transfer';
-import { apply } from './apply';
+import { type Application, apply } from './apply';
 import type { ZfsConfig } from './config';
 import { ensureClone, ensureDatastore } from './create';
+import { formatDisks } from './disks';
 import { type Backup, parentOf, type State, type VmDataset } from './vm-dataset';
 
 /** In the datastore's dataset: what is on its way, a folder for each VM. */
@@ -61,7 +62,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
     if (filling.resumes) context.log(`going on with what an earlier backup of VM ${source.vm.id} had sent`);
     const transport = { host, folder: source.folder, staged, filling, server };
     const files = await transfer(transport, { ...config, args: transferArgs(config) }, context);
-    await locked(server, place, async () => store(source, name, filling, files, means));
+    const lock = joinPath(place, '.lock');
+    await locked(server, lock, async () => store(source, name, { lock, folder: filling.path, files }, means));
   };
   const resumable = staged.files.filter(({ diskId }) => diskId !== undefined);
   await fillFolder({ server, path: place }, name, { by: 'transfer', files: resumable }, 'remove', fill, context);
@@ -69,8 +71,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
 }
 
 /** Lets one action at a time change the dataset of a VM. */
-async function locked(server: Host, place: Filling['path'], act: () => Promise<void>): Promise<void> {
-  const keeper = await startKeeper(server, holdLock(joinPath(place, '.lock'), LOCK_WAIT_SECONDS));
+async function locked(server: Host, lock: AbsolutePath, act: () => Promise<void>): Promise<void> {
+  const keeper = await startKeeper(server, holdLock(lock, LOCK_WAIT_SECONDS));
   try {
     await act();
   } finally {
@@ -81,18 +83,18 @@ async function locked(server: Host, place: Filling['path'], act: () => Promise<v
 async function store(
   source: BackupSource,
   name: string,
-  filling: Filling,
-  files: readonly ManifestFile[],
+  application: Omit<Application, 'parent'>,
   means: BackupMeans,
 ): Promise<void> {
   const { dataset, config, context, driver } = means;
   const { server, access } = dataset;
+  const { files } = application;
   const state = await dataset.look();
   if (state === undefined)
     throw new DriverError('failed', `the dataset ${dataset.name} was destroyed meanwhile`, { host: server.name });
   const parent = await parentOf(source, state.backups);
   try {
-    await apply(dataset, state, { folder: filling.path, files, parent });
+    await apply(dataset, state, { ...application, parent });
     const dryRun = files.map((file) => ({ ...file, type: 'file' as const, modifiedAt: 0 }));
     const held = (await server.files.list(state.mountpoint, dryRun))
       .filter(({ type }) => type === 'file')
@@ -100,7 +102,7 @@ async function store(
     const origin = { driver, datastoreId: context.datastore.id, source: name };
     const manifest = formatManifest(manifestOf(source, held, origin));
     await server.files.write(joinPath(state.mountpoint, MANIFEST_FILE), manifest);
-    await server.run(zfs.snapshot(access, dataset.name, name, propertiesOf(source, name, parent, files)));
+    await server.run(zfs.snapshot(access, dataset.name, name, propertiesOf(source, name, parent, files, held)));
     if (config.hold) await server.run(zfs.hold(access, dataset.name, name));
   } catch (error) {
     await takeBack(name, dataset, state, context);
@@ -127,11 +129,13 @@ function propertiesOf(
   name: string,
   parent: Backup | undefined,
   files: readonly ManifestFile[],
+  held: readonly ManifestFile[],
 ): Properties {
   const chain = parent === undefined ? (vm.isStandalone ? undefined : name) : parent.properties.chain;
   return {
     vm: String(vm.id),
     increment: String(vm.incrementId),
+    disks: formatDisks(held, vm.diskSizesMb),
     bytes: String(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
     ...(parent === undefined ? {} : { parent: parent.source }),
     ...(chain === undefined ? {} : { chain }),

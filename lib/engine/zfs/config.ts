@@ -12,6 +12,7 @@ export interface ZfsConfig {
   readonly dataset: string;
   /** zfs is run by `sudo -n`. */
   readonly sudo: boolean;
+  /** As zfs names it. */
   readonly compression: string;
   /** Of this datastore's dataset, in bytes. */
   readonly quotaBytes: number | undefined;
@@ -45,7 +46,7 @@ export function readZfsConfig(attributes: Attributes): ZfsConfig {
     user: attributes.optional('ZFS_USER', parseUserName) ?? ('oneadmin' as UserName),
     dataset: attributes.required('ZFS_DATASET', parseDatasetName),
     sudo: attributes.yesNo('ZFS_SUDO') ?? false,
-    compression: attributes.oneOf('ZFS_COMPRESSION', COMPRESSIONS) ?? 'lz4',
+    compression: compressionOf(attributes.oneOf('ZFS_COMPRESSION', COMPRESSIONS) ?? 'lz4'),
     quotaBytes: sizeBytes(
       attributes.matching('ZFS_QUOTA', /^(none|[1-9][0-9]{0,8}[KMGTP])$/i, 'a size (500G) or none'),
     ),
@@ -71,6 +72,11 @@ const parseDatasetName: Parse<string> = (text, what, kind = 'message') => {
     hint: 'Write it as "zfs list" does: pool/backups',
   });
 };
+
+/** Without any compression ZFS stores again what stays the same (observed); `zle` squeezes runs of zeros, and nothing else. */
+function compressionOf(word: string): string {
+  return word === 'off' ? 'zle' : word;
+}
 
 function sizeBytes(text: string | undefined): number | undefined {
   if (text === undefined || text.toLowerCase() === 'none') return undefined;

@@ -1,12 +1,8 @@
 import type { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { concatenate } from '../../command/archive';
-import { holdLock } from '../../command/lock';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
-import { asDriverError, DriverError } from '../../errors';
-import type { Host, RunOptions, Space } from '../../host/host';
-import { startKeeper } from '../../host/keeper';
+import type { Host, Space } from '../../host/host';
 import type { BackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, type JobId, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
@@ -14,17 +10,18 @@ import { type Chain, lastOf } from '../../opennebula/increment';
 import { DRIVER_VERSION } from '../../version';
 import { nameOf } from '../chain-files';
 import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type { Inventory } from '../inventory';
 import { holds, missingDisk, pointFiles } from '../point-files';
 import { needOnServer } from '../server-tools';
-import { backUp, INCOMING } from './backup';
+import { backUp } from './backup';
 import { parseZfsConfig, type ZfsConfig } from './config';
+import { ensureDatastore } from './create';
+import { ZfsInventory } from './inventory';
+import { destroyBackups, removeEmpty } from './remove';
 import { formatZfsUrl, zfsPath } from './url';
-import { type Backup, ifMissing, type State, VmDataset } from './vm-dataset';
+import { ifMissing, VmDataset } from './vm-dataset';
 
 const DRIVER = `zfs ${DRIVER_VERSION}`;
-/** How often a busy dataset is tried again, and the pause before, in milliseconds: somebody may just be reading it. */
-const BUSY_TRIES = 10;
-const BUSY_PAUSE_MS = 1_000;
 /** How long taking back a backup that nobody was told of may take once the action was aborted, in milliseconds. */
 const DISCARD_LIMIT_MS = 6_000;
 
@@ -62,8 +59,7 @@ export class ZfsEngine implements Engine {
 
   async discard(vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {
     const dataset = await this.#dataset(vmId);
-    const state = await dataset.look();
-    await this.#destroy(dataset, state, [source], { evenAbortedMs: DISCARD_LIMIT_MS });
+    await destroyBackups(dataset, [source], this.#context.signal, { evenAbortedMs: DISCARD_LIMIT_MS });
   }
 
   async files(point: Point): Promise<PointFiles> {
@@ -90,13 +86,12 @@ export class ZfsEngine implements Engine {
 
   async remove({ vmId, chain }: BackupImage): Promise<void> {
     const dataset = await this.#dataset(vmId);
-    const state = await dataset.look();
-    await this.#destroy(
+    await destroyBackups(
       dataset,
-      state,
       chain.map(({ source }) => source),
+      this.#context.signal,
     );
-    await this.#removeEmpty(dataset);
+    await removeEmpty(dataset, this.#name(), this.#context);
   }
 
   /** Every backup stands alone: the older ones are destroyed, and the first that stays is a full one already. */
@@ -108,7 +103,7 @@ export class ZfsEngine implements Engine {
     const { folder } = await dataset.find(kept[0].source, `increment ${kept[0].id}`);
     const held = await dataset.server.files.list(folder, []);
     const old = chain.slice(0, chain.length - keepLast).map(({ source }) => source);
-    await this.#destroy(dataset, await dataset.look(), old);
+    await destroyBackups(dataset, old, this.#context.signal);
     const bytes = held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     return { sizeMb: Math.ceil(bytes / 2 ** 20), chain: kept };
   }
@@ -134,40 +129,20 @@ export class ZfsEngine implements Engine {
 
   async endDownload(): Promise<void> {}
 
-  /** Destroys those of our snapshots that are there. */
-  async #destroy(dataset: VmDataset, state: State | undefined, sources: readonly string[], options?: RunOptions) {
-    const doomed = (state?.backups ?? []).filter((one: Backup) => sources.includes(one.source));
-    if (doomed.length === 0) return;
-    const { server, access, name } = dataset;
-    const heldOnes = doomed.filter((one) => one.holds > 0).map(({ source }) => source);
-    if (heldOnes.length > 0) await server.run(zfs.release(access, name, heldOnes), options);
-    const destroy = zfs.destroySnapshots(
-      access,
-      name,
-      doomed.map(({ source }) => source),
-    );
-    await whileBusy(() => server.run(destroy, options), this.#context.signal);
+  /** Makes the datastore's dataset. */
+  async prepare(): Promise<string> {
+    const parent = { server: await this.#server(), config: this.#config, datastoreId: this.#context.datastore.id };
+    await ensureDatastore(parent);
+    return `the dataset ${this.#name()} on ${parent.server.name}`;
   }
 
-  /** Destroys the dataset of a VM that has no snapshot left, unless somebody is about to fill it. */
-  async #removeEmpty(dataset: VmDataset): Promise<void> {
-    const { server, access, name } = dataset;
-    const state = await dataset.look();
-    if (state === undefined || !state.isEmpty) return;
-    try {
-      const [own] = await server.run(zfs.list(this.#name(), 'filesystem'));
-      if (own?.mountpoint === undefined) return;
-      const place = joinPath(own.mountpoint as AbsolutePath, INCOMING, dataset.vmId, '.lock');
-      const keeper = await startKeeper(server, holdLock(place, 0));
-      try {
-        const still = await dataset.look();
-        if (still?.isEmpty) await server.run(zfs.destroy(access, name));
-      } finally {
-        await keeper.end();
-      }
-    } catch (error) {
-      this.#context.log(`the empty dataset ${name} stays: ${asDriverError(error).message}`);
-    }
+  inventory(): Inventory {
+    return new ZfsInventory({
+      server: () => this.#server(),
+      config: this.#config,
+      context: this.#context,
+      destroy: (dataset, sources) => destroyBackups(dataset, sources, this.#context.signal),
+    });
   }
 
   #name(): string {
@@ -180,19 +155,5 @@ export class ZfsEngine implements Engine {
 
   #server(): Promise<Host> {
     return this.#context.hosts.at(this.#config.server, this.#config.user);
-  }
-}
-
-/** Tries again while zfs says that somebody uses it: whoever reads a snapshot has it mounted for a moment. */
-async function whileBusy(act: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
-  for (let left = BUSY_TRIES; ; left--) {
-    try {
-      await act();
-      return;
-    } catch (error) {
-      const isBusy = error instanceof DriverError && error.kind === 'locked';
-      if (!isBusy || left === 0 || signal.aborted) throw error;
-      await sleep(BUSY_PAUSE_MS, undefined, { signal }).catch(() => {});
-    }
   }
 }

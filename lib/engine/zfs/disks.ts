@@ -1,0 +1,21 @@
+import type { DiskId } from '../../opennebula/ids';
+import type { ManifestFile } from '../../opennebula/manifest';
+import type { StoredDisk } from '../inventory';
+
+/** Says in a property of a snapshot what its disks are, so that a list needs to open none: `0:1048576:1024.1:65536`. */
+export function formatDisks(held: readonly ManifestFile[], sizesMb: ReadonlyMap<DiskId, number>): string {
+  return held
+    .filter(({ diskId }) => diskId !== undefined)
+    .map(({ diskId, sizeBytes }) => [diskId, sizeBytes, sizesMb.get(diskId as DiskId) ?? []].flat().join(':'))
+    .join('.');
+}
+
+/** Reads that property; what is not of its form says nothing. */
+export function parseDisks(text: string | undefined): StoredDisk[] {
+  return (text ?? '').split('.').flatMap((one): StoredDisk[] => {
+    const [, id, bytes, sizeMb] = /^([0-9]{1,9}):([0-9]{1,16})(?::([0-9]{1,12}))?$/.exec(one) ?? [];
+    if (id === undefined) return [];
+    const virtualSizeMb = sizeMb === undefined ? undefined : Number(sizeMb);
+    return [{ id: Number(id) as DiskId, file: `disk.${id}`, sizeBytes: Number(bytes), virtualSizeMb }];
+  });
+}
