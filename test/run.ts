@@ -12,7 +12,7 @@ import { bundle } from '../build/bundle';
 import { TapReport } from './helpers/tap-report';
 
 const ROOT = join(__dirname, '..');
-const SECONDS_PER_FILE = 600;
+const SECONDS_PER_FILE = 1200;
 const OWN_OPTIONS = ['--no-build', '--soak'];
 const isCi = !['', '0', 'false'].includes(process.env.CI ?? '');
 

@@ -9,7 +9,7 @@ export const DRIVERS = ['restic', 'rsync'] as const;
 export type DriverName = (typeof DRIVERS)[number];
 
 /** What a datastore of the test's world is made of. */
-export interface Place {
+interface Place {
   /** The login on the backup server. */
   readonly user: string;
   /** Where disks are merged. */
@@ -19,7 +19,7 @@ export interface Place {
 }
 
 /** A file of a stored backup, and where the staging folder was that it came from. */
-export interface InBackup {
+interface InBackup {
   readonly datastore: string;
   readonly staging: string;
   readonly vmId: number;

@@ -58,7 +58,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
  * Takes back what a dead action, or anybody else, has changed since a backup. Without a backup nothing is kept. The
  * manifest is the first that goes when something is changed, and the last that comes; ZFS keeps that order on disk.
  */
-export async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
+async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
   if ((await sourceOf(state, server)) === backup.source) return;
