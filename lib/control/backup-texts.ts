@@ -1,0 +1,48 @@
+import type { StoredPoint } from '../engine/inventory';
+import type { PlacedPoint } from '../engine/inventory-chains';
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `1.2 GiB`; nothing when it is not known. */
+export function sizeText(bytes: number | undefined): string {
+  if (bytes === undefined) return '';
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** `2026-11-20 05:53:47`, in the time of this machine. */
+export function timeText(ms: number): string {
+  const at = new Date(ms);
+  const pad = (part: number): string => String(part).padStart(2, '0');
+  const day = [at.getFullYear(), pad(at.getMonth() + 1), pad(at.getDate())].join('-');
+  return `${day} ${[at.getHours(), at.getMinutes(), at.getSeconds()].map(pad).join(':')}`;
+}
+
+/** `0 (8192 MB), 1`. */
+export function disksText({ disks }: StoredPoint): string {
+  const ids = new Map(disks.map(({ id, virtualSizeMb }) => [id, virtualSizeMb]));
+  return [...ids].map(([id, size]) => (size === undefined ? String(id) : `${id} (${size} MB)`)).join(', ');
+}
+
+/** `VM 7, increment 2 (9a7b66d0)`. */
+export function pointText({ vmId, incrementId, source }: StoredPoint): string {
+  return `VM ${vmId}, ${incrementId === undefined ? 'backup' : `increment ${incrementId}`} (${source})`;
+}
+
+/** What is wrong with a backup, or that nothing is. */
+export function healthText({ problem, supersededBy }: PlacedPoint): string {
+  if (problem !== undefined) return problem;
+  return supersededBy === undefined ? 'ok' : `ok, superseded by ${supersededBy.source}`;
+}
+
+/** A row of CSV (RFC 4180), made so that no spreadsheet takes a text for a formula. */
+export function csvLine(cells: readonly (string | number | undefined)[]): string {
+  return cells
+    .map((cell) => {
+      const text = typeof cell === 'string' && /^[=+@\t\r-]/.test(cell) ? `'${cell}` : String(cell ?? '');
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    })
+    .join(',');
+}

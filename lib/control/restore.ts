@@ -1,0 +1,131 @@
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { DriverError } from '../errors';
+import type { Host } from '../host/host';
+import { type AbsolutePath, parseAbsolutePath, parseDiskId, parseIncrementId, parseVmId } from '../opennebula/ids';
+import { parseSource } from '../opennebula/increment';
+import { pointText, sizeText, timeText } from './backup-texts';
+import { usage } from './call';
+import { removeDeadParts } from './part-file';
+import { choosePoint, parseMoment, wholeChain } from './point-choice';
+import { planRestore, type RestorePlan } from './restore-plan';
+import { Restoring } from './restoring';
+import { inventoryOf, storedBackups } from './stored-backups';
+import type { ControlContext, Subcommand } from './subcommand';
+
+const WHICH = ['at', 'increment', 'source', 'latest'] as const;
+
+/** restore: a VM's disks into a folder, without oned. */
+export const restore: Subcommand = {
+  name: 'restore',
+  summary: 'Restores the disks of a VM, its vm.xml and a template for a new VM into a folder; needs no oned.',
+  details:
+    `Given a FILE, oned is not asked at all: this is for the day on which it is gone. What was restored and verified is
+    not fetched again when the same command is repeated. Each file is complete when it has its name.`.replace(
+      /\s+/g,
+      ' ',
+    ),
+  positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
+  options: [
+    { name: 'vm', value: 'N', describe: 'The VM (required)' },
+    {
+      name: 'to',
+      value: 'DIR',
+      describe: 'Where its files go (required); made if it is not there',
+      completes: 'folder',
+    },
+    { name: 'latest', describe: 'The newest backup, which is also the default' },
+    { name: 'at', value: 'TIME', describe: 'The newest one up to that time: 2026-11-20, "2026-11-20 05:53"' },
+    { name: 'increment', value: 'N', describe: 'This increment, of the newest chain that has it' },
+    { name: 'source', value: 'S', describe: 'The backup of that name, as the list shows it' },
+    { name: 'disk', value: 'D', describe: 'Only this disk', many: true },
+    { name: 'format', value: 'F', describe: 'qcow2 (default) or raw', completes: ['qcow2', 'raw'] },
+    { name: 'yes', describe: 'Replace files in DIR that are not of this backup' },
+    { name: 'json', describe: 'Print one JSON document' },
+  ],
+  opensDatastore: true,
+  examples: [
+    { line: 'restore backups.ds --id 100 --vm 7 --to /var/tmp/vm7', meaning: 'the newest backup of VM 7' },
+    { line: 'restore 100 --vm 7 --at "2026-11-20 05:53" --to vm7', meaning: 'as it was then' },
+    { line: 'restore 100 --vm 7 --disk 0 --format raw --to vm7', meaning: 'one disk, as a plain image' },
+  ],
+  findings: 'something of the backup, but no disk, could not be restored',
+  async run(context) {
+    const { line, screen } = context;
+    const vmId = line.required('vm', parseVmId, 'the VM whose backup is meant');
+    const folder = parseAbsolutePath(
+      resolve(line.required('to', (text) => text, 'the folder for the files')),
+      '--to',
+      'usage',
+    );
+    const given = WHICH.filter((name) => line.flag(name) || line.text(name) !== undefined);
+    if (given.length > 1)
+      throw usage('restore', `${given.map((name) => `--${name}`).join(' and ')} exclude each other`);
+    const format = line.text('format') ?? 'qcow2';
+    if (format !== 'qcow2' && format !== 'raw')
+      throw usage('restore', `--format is ${JSON.stringify(format)}, not qcow2 or raw`);
+    const wanted = {
+      vmId,
+      source: line.optional('source', parseSource),
+      incrementId: line.optional('increment', parseIncrementId),
+      untilMs: line.optional('at', parseMoment),
+    };
+    const diskIds = line.texts('disk').map((text) => parseDiskId(text, '--disk', 'usage'));
+
+    const opened = await context.open(line.word('FILE|ID'));
+    const inventory = inventoryOf(opened);
+    const { placed } = await storedBackups(inventory, vmId);
+    const chosen = choosePoint(placed, wanted);
+    const links = wholeChain(chosen, placed);
+    screen.note(`${pointText(chosen.point)} of ${timeText(chosen.point.timeMs)}, ${links.length} in its chain`);
+    const plan = await planRestore(chosen, { opened, inventory, folder, format, diskIds });
+    await makeFolder(folder, context);
+    const restoring = new Restoring(plan, opened, context);
+    await restoring.refuseOthers(line.flag('yes'));
+    await refuseFull(plan, restoring, context, opened.hosts().local);
+    const files = await restoring.run();
+    const { problems } = plan;
+    if (line.flag('json')) screen.json({ folder, source: chosen.point.source, files, problems });
+    else {
+      const columns = [
+        { title: 'FILE' },
+        { title: 'SIZE', align: 'right' as const },
+        { title: 'VERIFIED BY', wrap: true },
+      ];
+      screen.table(
+        columns,
+        files.map(({ name, sizeBytes, verified }) => [name, sizeText(sizeBytes), verified.join(', ')]),
+      );
+      if (plan.template !== undefined) screen.note(`for a new VM: ${restoring.nextSteps().join('; ')}`);
+    }
+    for (const problem of problems) screen.warn(problem);
+    return problems.length === 0 ? 0 : 1;
+  },
+};
+
+async function makeFolder(folder: AbsolutePath, { screen }: Pick<ControlContext, 'screen'>): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const removed = await removeDeadParts(folder);
+    if (removed.length > 0) screen.note(`removed what an interrupted restore had left: ${removed.join(', ')}`);
+  } catch (cause) {
+    throw new DriverError('failed', `${folder} cannot be used: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A disk that does not fit is not begun. */
+async function refuseFull(
+  { disks, folder }: RestorePlan,
+  restoring: Restoring,
+  { screen }: Pick<ControlContext, 'screen'>,
+  local: Host,
+): Promise<void> {
+  const needed = disks.reduce((sum, disk) => sum + (restoring.isThere(disk.name) ? 0 : (disk.expectedBytes ?? 0)), 0);
+  const { freeBytes } = await local.files.space(folder);
+  if (needed > freeBytes) {
+    throw new DriverError('noSpace', `${folder} has ${sizeText(freeBytes)} free, the disks need ${sizeText(needed)}`, {
+      hint: 'Choose another folder, or one disk at a time with --disk',
+    });
+  }
+  screen.debug(`${sizeText(needed)} are needed in ${folder}, ${sizeText(freeBytes)} are free`);
+}

@@ -1,0 +1,104 @@
+import type { Tone } from './screen';
+
+/** A column of a table. */
+export interface Column {
+  readonly title: string;
+  /** Numbers stand to the right. */
+  readonly align?: 'right';
+  /** What does not fit goes on in the next line; otherwise it is shortened with `...`. */
+  readonly wrap?: boolean;
+  /** The tone of a cell, by its text. */
+  readonly tone?: (text: string) => Tone | undefined;
+}
+
+const GAP = '  ';
+/** No column is made narrower than this. */
+const LEAST_WIDTH = 8;
+
+/** Paints a text where there are colours. */
+export type Paint = (text: string, tone: Tone | 'strong') => string;
+
+/** The lines of a table, none wider than `width` unless its columns cannot be made narrower. */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width: number,
+  paint: Paint = (text) => text,
+): string[] {
+  const cells = rows.map((row) => columns.map((_, index) => oneLine(row[index] ?? '')));
+  const widths = fit(columns, cells, width);
+  const line = (texts: readonly string[], painted: (text: string, index: number) => string): string =>
+    texts
+      .map((text, index) => {
+        const space = ' '.repeat(Math.max(0, (widths[index] ?? 0) - text.length));
+        return columns[index]?.align === 'right' ? space + painted(text, index) : painted(text, index) + space;
+      })
+      .join(GAP)
+      .trimEnd();
+  const title = line(
+    columns.map((column, index) => shortened(column.title, widths[index] ?? 0)),
+    (text) => paint(text, 'strong'),
+  );
+  const body = cells.flatMap((row) =>
+    folded(columns, row, widths).map((texts) =>
+      line(texts, (text, index) => {
+        const tone = text === '' ? undefined : columns[index]?.tone?.(row[index] ?? '');
+        return tone === undefined ? text : paint(text, tone);
+      }),
+    ),
+  );
+  return [title, ...body];
+}
+
+/** The width of each column: what it needs, the widest made narrower until all fit. */
+function fit(columns: readonly Column[], cells: readonly (readonly string[])[], width: number): number[] {
+  const widths = columns.map(({ title }, index) =>
+    cells.reduce((most, row) => Math.max(most, row[index]?.length ?? 0), title.length),
+  );
+  const available = width - GAP.length * (columns.length - 1);
+  for (let over = sum(widths) - available; over > 0; over--) {
+    const widest = widths.indexOf(Math.max(...widths));
+    if ((widths[widest] ?? 0) <= LEAST_WIDTH) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}
+
+/** The lines of one row: as many as its longest cell that may go on in the next line. */
+function folded(columns: readonly Column[], row: readonly string[], widths: readonly number[]): string[][] {
+  const parts = row.map((text, index) => {
+    const width = widths[index] ?? 0;
+    return columns[index]?.wrap ? foldText(text, width) : [shortened(text, width)];
+  });
+  const height = Math.max(...parts.map(({ length }) => length));
+  return Array.from({ length: height }, (_, at) => parts.map((lines) => lines[at] ?? ''));
+}
+
+/** Breaks a text at blanks into lines no wider than that; a word that is wider is cut. */
+export function foldText(text: string, width: number): string[] {
+  const lines: string[] = [''];
+  for (let word of text.split(' ')) {
+    const line = lines.at(-1) as string;
+    if (line !== '' && line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`;
+      continue;
+    }
+    if (line !== '') lines.push('');
+    for (; word.length > width; word = word.slice(width)) lines.splice(-1, 0, word.slice(0, width));
+    lines[lines.length - 1] = word;
+  }
+  return lines;
+}
+
+/** The text itself, or its beginning with `...` for the rest. */
+export function shortened(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 3))}...`.slice(0, width);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[^\x20-\x7e]/gu, '?');
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}

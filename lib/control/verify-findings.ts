@@ -1,0 +1,43 @@
+import type { Damage } from '../engine/inventory';
+import { dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+
+/** Something wrong, as it is told. */
+export interface Finding {
+  /** `null`: no backup needs what is damaged. */
+  readonly vm: number | null;
+  readonly increment: number | null;
+  readonly source: string | null;
+  readonly disk: number | null;
+  readonly what: string;
+  /** The sources of backups that cannot be restored because of it. */
+  readonly neededBy: readonly string[];
+}
+
+/** What is wrong: backups that are gone, and those of which something is damaged. What only builds on them is not blamed. */
+export function findingsOf(placed: readonly PlacedPoint[], damages: readonly Damage[]): Finding[] {
+  const gone = new Map<string, Finding>();
+  for (const one of placed.filter(({ parent, missing }) => parent === undefined && missing !== undefined)) {
+    const { vmId, repository } = one.point;
+    const key = `${vmId}/${repository}/${one.missing}/${one.point.imageId ?? one.point.source}`;
+    const neededBy = [one, ...dependantsOf(one)].map(({ point }) => point.source);
+    const before = gone.get(key);
+    gone.set(key, {
+      ...{ vm: vmId, increment: one.missing as number, source: null, disk: null, what: 'it is gone' },
+      neededBy: [...(before?.neededBy ?? []), ...neededBy],
+    });
+  }
+  const damaged = damages.map(({ vmId, jobId, source, diskId = null, what }): Finding => {
+    const of = placed.find(({ point }) => point.vmId === vmId && point.jobId === jobId && point.source === source);
+    if (source === undefined) return { vm: null, increment: null, source: null, disk: null, what, neededBy: [] };
+    const neededBy = of === undefined ? [] : needing(of, diskId);
+    return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
+  });
+  return [...gone.values(), ...damaged];
+}
+
+/** What cannot be restored without that disk of a backup: what builds on it for as long as each holds the disk. */
+function needing({ children }: PlacedPoint, diskId: number | null): string[] {
+  return children
+    .filter(({ point }) => !point.standsAlone && (diskId === null || point.disks.some(({ id }) => id === diskId)))
+    .flatMap((child) => [child.point.source, ...needing(child, diskId)]);
+}

@@ -1,0 +1,142 @@
+import { resolve } from 'node:path';
+import type { Damage, Inventory } from '../engine/inventory';
+import { grouped, type PlacedPoint } from '../engine/inventory-chains';
+import { asDriverError, type DriverError } from '../errors';
+import { parseAbsolutePath, parseVmId } from '../opennebula/ids';
+import type { CommandLine } from './call';
+import { usage } from './call';
+import { inventoryOf, storedBackups } from './stored-backups';
+import type { ControlContext, Subcommand } from './subcommand';
+import { type Finding, findingsOf } from './verify-findings';
+import { stateFile, VerifyState } from './verify-state';
+
+/** verify: are the backups good? */
+export const verify: Subcommand = {
+  name: 'verify',
+  summary: 'Checks what the server holds, and names what is damaged: VM, increment and disk.',
+  details:
+    `Without --sample and --full, all is checked but the data itself: that every part is there and of the right size
+    and form. A run that was interrupted goes on when the same command is repeated.`.replace(/\s+/g, ' '),
+  positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
+  options: [
+    { name: 'vm', value: 'N', describe: 'Only the backups of this VM' },
+    { name: 'sample', value: 'P%', describe: 'Read that share of the data, another one each day' },
+    { name: 'full', describe: 'Read all data' },
+    { name: 'seed', value: 'N', describe: 'Which part --sample reads (default: the number of the day)' },
+    { name: 'bwlimit', value: 'KiB', describe: 'Read no more than so many KiB per second' },
+    { name: 'state', value: 'FILE', describe: 'Where it is kept how far it is', completes: 'file' },
+    { name: 'restart', describe: 'Begin anew, although a run was interrupted' },
+    { name: 'json', describe: 'Print one JSON document' },
+  ],
+  opensDatastore: true,
+  examples: [
+    { line: 'verify 100', meaning: 'that all is there' },
+    { line: 'verify 100 --sample 5% --bwlimit 20480', meaning: 'nightly: in twenty days all was read' },
+    { line: 'verify backups.ds --id 100 --vm 7 --full', meaning: 'every byte of VM 7, without oned' },
+  ],
+  findings: 'something is damaged or missing',
+  async run(context) {
+    const { line, screen, env, frontEnd } = context;
+    const share = shareOf(line);
+    const seed = line.integer('seed', 0, 1_000_000_000);
+    const bandwidthLimitKib = line.integer('bwlimit', 1, 1_000_000_000);
+    const vmId = line.optional('vm', parseVmId);
+    const opened = await context.open(line.word('FILE|ID'));
+    const { id, basePath } = opened.datastore;
+    const given = line.text('state');
+    const file =
+      given === undefined ? stateFile(env, frontEnd.home, id) : parseAbsolutePath(resolve(given), '--state', 'usage');
+    const question = { datastore: id, basePath, vm: vmId ?? null, share };
+    const state = await VerifyState.open(file, question, { seed, restart: line.flag('restart') });
+    if (state.resumed) screen.note('going on with the run that was interrupted (--restart begins anew)');
+    if (share > 0 && share < 1) screen.note(`reading ${line.text('sample')} of the data, part of seed ${state.seed}`);
+
+    const inventory = inventoryOf(opened);
+    const { placed } = await storedBackups(inventory, vmId);
+    const extent = { share, seed: state.seed, bandwidthLimitKib };
+    const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
+    const findings = findingsOf(placed, damages);
+    if (line.flag('json')) {
+      const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
+      screen.json({ ...told, failures: failures.map(({ message }) => message) });
+    } else print(placed, findings, context);
+    for (const { message } of failures) screen.warn(`not checked: ${message}`);
+    if (failures.length === 0) await state.end();
+    const [failure] = failures;
+    return findings.length > 0 ? 1 : (failure?.exitCode ?? 0);
+  },
+};
+
+function shareOf(line: CommandLine): number {
+  const text = line.text('sample');
+  if (text !== undefined && line.flag('full')) throw usage('verify', '--sample and --full exclude each other');
+  if (text === undefined) return line.flag('full') ? 1 : 0;
+  const percent = /^([0-9]{1,3}(?:\.[0-9]{1,3})?)%$/.exec(text)?.[1];
+  if (percent !== undefined && Number(percent) > 0 && Number(percent) <= 100) return Number(percent) / 100;
+  throw usage('verify', `--sample is ${JSON.stringify(text)}, not a percentage (5%)`);
+}
+
+/** Does what is not done yet. What one part fails with does not keep the others from being done. */
+async function checkAll(
+  inventory: Inventory,
+  placed: readonly PlacedPoint[],
+  extent: Parameters<Inventory['checks']>[1],
+  state: VerifyState,
+  { screen, signal }: Pick<ControlContext, 'screen' | 'signal'>,
+): Promise<{ damages: Damage[]; failures: DriverError[] }> {
+  const points = placed.map(({ point }) => point);
+  const items = points.length === 0 ? [] : await inventory.checks(points, extent);
+  const damages: Damage[] = [];
+  const failures: DriverError[] = [];
+  for (const [index, { id, about, run }] of items.entries()) {
+    signal.throwIfAborted();
+    const before = state.found(id);
+    if (before !== undefined) {
+      screen.debug(`${about}: done before`);
+      damages.push(...before);
+      continue;
+    }
+    screen.step(`check ${index + 1} of ${items.length}, ${about}`);
+    try {
+      const found = await run();
+      await state.note(id, found);
+      damages.push(...found);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(asDriverError(error));
+    }
+  }
+  return { damages, failures };
+}
+
+function print(
+  placed: readonly PlacedPoint[],
+  findings: readonly Finding[],
+  { screen }: Pick<ControlContext, 'screen'>,
+): void {
+  const vms = [...grouped(placed, ({ point }) => point.vmId)].map(([vmId, own]) => {
+    const wrong = findings.filter(({ vm }) => vm === vmId).length;
+    const name = own.findLast(({ point }) => point.vmName !== undefined)?.point.vmName ?? '';
+    return [String(vmId), name, String(own.length), wrong === 0 ? 'ok' : `${wrong} damaged`];
+  });
+  const tone = (text: string) => (text === 'ok' ? ('ok' as const) : ('failure' as const));
+  const count = { title: 'BACKUPS', align: 'right' as const };
+  screen.table([{ title: 'VM', align: 'right' }, { title: 'NAME' }, count, { title: 'RESULT', tone }], vms);
+  if (findings.length === 0) return;
+  screen.print('');
+  const columns = [
+    { title: 'VM', align: 'right' as const },
+    { title: 'INC', align: 'right' as const },
+    { title: 'DISK', align: 'right' as const },
+    { title: 'SOURCE' },
+    { title: 'DAMAGE', wrap: true },
+    { title: 'NEEDED BY', wrap: true },
+  ];
+  const text = (value: number | string | null): string => (value === null ? '-' : String(value));
+  screen.table(
+    columns,
+    findings.map(({ vm, increment, disk, source, what, neededBy }) => {
+      return [text(vm), text(increment), text(disk), text(source), what, neededBy.join(' ') || '-'];
+    }),
+  );
+}

@@ -1,0 +1,4 @@
+import t from 'tap';
+import { tellBackups } from './backups-story';
+
+t.test('backups of rsync', (t) => tellBackups(t, 'rsync'));
