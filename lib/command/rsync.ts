@@ -30,7 +30,7 @@ export function rsync({ files, to, folder, args, resume, throttle }: Transfer): 
       ...words,
       ...args,
       ...['--inplace', '--ignore-times', '--no-relative', '--protect-args', '--info=progress2', '--no-human-readable'],
-      ...(resume ? ['--append-verify', '--no-sparse', '--no-whole-file', '--checksum-choice=auto'] : []),
+      ...(resume ? ['--append-verify', '--no-sparse', '--no-whole-file', ...anyChecksum(args)] : []),
       ...['-e', sshAs(to).join(' '), `--rsync-path=${receiver(folder)}`, '--', ...files],
       `${bracketed(to.server)}:${folder}/`,
     ],
@@ -42,13 +42,18 @@ export function rsync({ files, to, folder, args, resume, throttle }: Transfer): 
   };
 }
 
+/** What is proven by its checksum needs one, whatever the admin chose; older rsyncs do not know the option. */
+function anyChecksum(args: readonly string[]): string[] {
+  return args.some((arg) => /^--(checksum-choice|cc)=/.test(arg)) ? ['--checksum-choice=auto'] : [];
+}
+
 /** The bytes done in a line of --info=progress2, or undefined for any other line. */
 export function transferredBytes(line: string): number | undefined {
   const found = /^\s*([0-9][0-9,.]*)\s+[0-9]+%\s/.exec(line);
   return found === null ? undefined : Number((found[1] as string).replace(/[,.]/g, ''));
 }
 
-/** rsync(1), "EXIT VALUES"; its words were observed with 3.2.7 and 3.5.0. */
+/** rsync(1), "EXIT VALUES"; its words were observed with 3.5.0. */
 function explain({ exitCode, stderr }: Outcome, host: string, { server, user }: Login): DriverError | undefined {
   const cannot = 'cannot transfer the backup';
   if (/no space left on device|disk quota exceeded/i.test(stderr)) {

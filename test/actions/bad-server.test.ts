@@ -90,7 +90,7 @@ async function works(t: Test, bed: Bed, names: readonly string[]): Promise<void>
 t.test('a server that gives SFTP only', async (t) => {
   const bed = await makeBed(t, { sftpOnly: ['server'] });
   const says =
-    /^the login on the backup server gives no shell, which the rsync driver needs \(on .*\)\. .*use the restic driver/;
+    /^the login on the backup server gives no shell, which this driver needs \(on .*\)\. .*use the restic driver/;
   await refused(t, bed, ['backup', 'flatten', 'rm', 'download of a chain'], 'notFound', says);
   await works(t, bed, ['monitor', 'ls', 'stat']);
 });
