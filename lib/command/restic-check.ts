@@ -1,8 +1,10 @@
 import { DriverError } from '../errors';
 import type { AbsolutePath } from '../opennebula/ids';
 import { type Command, nothing, type Outcome } from './command';
+import { listFiles } from './restic';
 import { type ResticAccess, restic } from './restic-access';
 import { explainResticFailure } from './restic-failure';
+import type { SnapshotFile } from './restic-output';
 
 /** What `restic check` complains of. All ids are whole. */
 export interface CheckReport {
@@ -47,9 +49,15 @@ export interface FoundFile {
   readonly path: string;
 }
 
-/** Finds the files that need a pack, or some data. */
-export function find(access: ResticAccess, what: 'pack' | 'blob', ids: readonly string[]): Command<FoundFile[]> {
-  return restic(access, ['find', '--json', '--no-lock', '--no-cache', `--${what}`, ...ids], {
+/** Finds the files that need a pack, or some data: in all snapshots, or in some. */
+export function find(
+  access: ResticAccess,
+  what: 'pack' | 'blob',
+  ids: readonly string[],
+  snapshots: readonly string[] = [],
+): Command<FoundFile[]> {
+  const within = snapshots.map((snapshot) => `--snapshot=${snapshot}`);
+  return restic(access, ['find', '--json', '--no-lock', '--no-cache', ...within, `--${what}`, ...ids], {
     purpose: `find what needs ${ids.length === 1 ? `${what} ${ids[0]?.slice(0, 8)}` : `${ids.length} ${what}s`}`,
     dryRun: [],
     parse: ({ stdout }) => {
@@ -60,6 +68,12 @@ export function find(access: ResticAccess, what: 'pack' | 'blob', ids: readonly 
         .map((one) => ({ snapshot: String(one.snapshot), path: String(one.path) }));
     },
   });
+}
+
+/** Lists the files of a snapshot by the repository itself, not by a cache. */
+export function listUncached(access: ResticAccess, snapshot: string): Command<SnapshotFile[]> {
+  const { argv, ...rest } = listFiles(access, snapshot);
+  return { ...rest, argv: argv.toSpliced(argv.indexOf('ls') + 1, 0, '--no-cache') as [string, ...string[]] };
 }
 
 /** Some data in a pack, and where it ends. */

@@ -42,5 +42,5 @@ function lineOf(placed: PlacedPoint, comparison: Comparison | undefined, screen:
   const facts = [String(point.incrementId ?? '?').padStart(2), kind, point.source, timeText(point.timeMs)];
   const size = sizeText(point.storedBytes);
   const disks = `disk ${disksText(point)}`;
-  return [...facts, ...(size === '' ? [] : [size]), disks, screen.paint(`${health}${orphan}`, tone)].join('  ');
+  return [...facts, ...(size === '' ? [] : [size]), screen.paint(`${health}${orphan}`, tone), disks].join('  ');
 }

@@ -61,15 +61,15 @@ export function wholeChain(chosen: PlacedPoint, placed: readonly PlacedPoint[]):
   });
 }
 
-const TIME = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?(Z|[+-]\d{2}:\d{2})?$/;
+const TIME = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(\.\d{1,3})?)?)?(Z|[+-]\d{2}:\d{2})?$/;
 
 /**
  * The last moment of a day, a minute or a second: `2026-11-20`, `2026-11-20 05:53`, `2026-11-20T05:53:47Z`; without a zone
- * in the time of this machine. So a time as the list shows it means the backup beside it.
+ * in the time of this machine. So a time as the list shows it means the backup beside it. Fractions are taken as they are.
  */
 export const parseMoment: Parse<number> = (text, what, kind = 'usage') => {
-  const [, year, month, day, hour, minute, second, zone] = TIME.exec(text.trim()) ?? [];
-  const date = `${year}-${month}-${day}T${hour ?? '23'}:${minute ?? '59'}:${second ?? '59'}.999${zone ?? ''}`;
+  const [, year, month, day, hour, minute, second, fraction, zone] = TIME.exec(text.trim()) ?? [];
+  const date = `${year}-${month}-${day}T${hour ?? '23'}:${minute ?? '59'}:${second ?? '59'}${fraction ?? '.999'}${zone ?? ''}`;
   const ms = Date.parse(date);
   if (year !== undefined && Number.isFinite(ms)) return ms;
   throw new DriverError(kind, `${what} is ${JSON.stringify(text.slice(0, 40))}, which is not a time`, {

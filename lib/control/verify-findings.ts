@@ -26,10 +26,12 @@ export function findingsOf(placed: readonly PlacedPoint[], damages: readonly Dam
       neededBy: [...(before?.neededBy ?? []), ...neededBy],
     });
   }
-  const damaged = damages.map(({ vmId, jobId, source, diskId = null, what }): Finding => {
+  const damaged = damages.map(({ vmId, jobId, source, diskId = null, file, what }): Finding => {
     const of = placed.find(({ point }) => point.vmId === vmId && point.jobId === jobId && point.source === source);
     if (source === undefined) return { vm: null, increment: null, source: null, disk: null, what, neededBy: [] };
-    const neededBy = of === undefined ? [] : needing(of, diskId);
+    // vm.xml and the like are only read of the backup that is restored
+    const isOwn = diskId === null && file !== undefined;
+    const neededBy = of === undefined || isOwn ? [] : needing(of, diskId);
     return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
   });
   return [...gone.values(), ...damaged];

@@ -115,7 +115,7 @@ function print(
   { screen }: Pick<ControlContext, 'screen'>,
 ): void {
   const vms = [...grouped(placed, ({ point }) => point.vmId)].map(([vmId, own]) => {
-    const wrong = findings.filter(({ vm }) => vm === vmId).length;
+    const wrong = new Set(findings.filter(({ vm }) => vm === vmId).map((one) => one.source ?? one.increment)).size;
     const name = own.findLast(({ point }) => point.vmName !== undefined)?.point.vmName ?? '';
     return [String(vmId), name, String(own.length), wrong === 0 ? 'ok' : `${wrong} damaged`];
   });

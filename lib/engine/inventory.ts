@@ -65,6 +65,8 @@ export interface Damage {
   readonly source: string | undefined;
   /** The disk; undefined: something else of it, or all. */
   readonly diskId: DiskId | undefined;
+  /** Only this file of it, where that is known. */
+  readonly file?: string | undefined;
   readonly what: string;
 }
 

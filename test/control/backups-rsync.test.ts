@@ -1,4 +1,11 @@
 import t from 'tap';
-import { tellBackups } from './backups-story';
+import { keepBackups } from './backups-kept';
+import { tellBackups } from './backups-told';
+import { openBackups } from './backups-world';
 
-t.test('backups of rsync', (t) => tellBackups(t, 'rsync'));
+t.test('backups of rsync', async (t) => {
+  const b = await openBackups('rsync');
+  t.teardown(() => b.stop());
+  tellBackups(t, b);
+  keepBackups(t, b);
+});

@@ -1,5 +1,4 @@
 import { Writable } from 'node:stream';
-import * as restic from '../../command/restic';
 import type { ResticAccess } from '../../command/restic-access';
 import {
   type CheckedData,
@@ -8,6 +7,7 @@ import {
   type FoundFile,
   find,
   listIndexes,
+  listUncached,
   type PackedBlob,
   proveFile,
   readIndex,
@@ -78,19 +78,24 @@ class RepositoryCheck {
     const { missing, cut, changed, blobs, others } = report;
     if (missing.length + cut.size + changed.length + blobs.length + others.length === 0) return [];
     this.#points = await pointsOf(this.#repository, this.#id);
-    const found = await this.#trace(report).catch((error) => {
+    // What a damaged tree holds cannot be told; in all others is searched for what is damaged.
+    const lost = others.length === 0 ? [] : await this.#unlisted();
+    const readable = this.#points.filter(({ source }) => !lost.some((damage) => damage.source === source));
+    const traced = await this.#trace(report, lost.length === 0 ? [] : readable).catch((error) => {
       if (asDriverError(error).kind === 'cancelled') throw error;
-      return undefined; // a damaged tree leads nowhere: then all is read
+      return this.#readAll(readable);
     });
-    const damages = found === undefined || others.length > 0 ? await this.#readAll() : found;
+    const damages = [...lost, ...traced];
     if (damages.length > 0) return unique(damages);
     const [first] = [...missing, ...cut.keys(), ...changed, ...blobs];
     return [this.#ofNone(first === undefined ? (others[0] ?? '') : `pack or blob ${first.slice(0, 8)} is damaged`)];
   }
 
   /** What needs the damaged data. Of a pack of which restic does not say what is damaged, each file is read. */
-  async #trace({ missing, cut, changed, blobs }: CheckReport): Promise<Damage[]> {
-    const run = this.#repository.run.bind(this.#repository);
+  async #trace({ missing, cut, changed, blobs }: CheckReport, within: readonly StoredPoint[]): Promise<Damage[]> {
+    const sources = within.map(({ source }) => source);
+    const found = (what: 'pack' | 'blob', ids: readonly string[]): Promise<FoundFile[]> =>
+      this.#repository.run(find(this.#access, what, ids, sources));
     const lost = [...blobs];
     if (cut.size > 0) {
       const packed = await this.#blobsOf([...cut.keys()]);
@@ -98,18 +103,15 @@ class RepositoryCheck {
         lost.push(...(packed.get(pack) ?? []).filter(({ endsAt }) => endsAt > end).map(({ id }) => id));
     }
     const certain: FoundFile[] = [];
-    if (lost.length > 0) certain.push(...(await run(find(this.#access, 'blob', lost))));
-    if (missing.length > 0) certain.push(...(await run(find(this.#access, 'pack', missing))));
+    if (lost.length > 0) certain.push(...(await found('blob', lost)));
+    if (missing.length > 0) certain.push(...(await found('pack', missing)));
     const damages = certain.map((file) => this.#damage(file, DAMAGED));
     if (changed.length === 0) return damages.flatMap((one) => one ?? []);
-    const candidates = await run(find(this.#access, 'pack', changed)).catch(async () => {
+    const candidates = await found('pack', changed).catch(async () => {
       const packed = await this.#blobsOf(changed); // its own list of what it holds may be what is damaged
-      return run(
-        find(
-          this.#access,
-          'blob',
-          [...packed.values()].flat().map(({ id }) => id),
-        ),
+      return found(
+        'blob',
+        [...packed.values()].flat().map(({ id }) => id),
       );
     });
     const paths = new Map(candidates.map((file) => [`${file.snapshot.slice(0, 8)} ${nameOf(file.path)}`, file]));
@@ -120,19 +122,25 @@ class RepositoryCheck {
     return damages.flatMap((one) => one ?? []);
   }
 
-  /** Lists and reads every backup of the repository. */
-  async #readAll(): Promise<Damage[]> {
+  /** Backups whose files cannot be listed. */
+  async #unlisted(): Promise<Damage[]> {
     const damages: Damage[] = [];
-    for (const point of this.#points) {
-      const { vmId, jobId, source } = point;
-      const whole = (what: string): Damage => ({ vmId, jobId, source, diskId: undefined, what });
-      const files = await this.#repository.run(restic.listFiles(this.#access, point.source)).catch((error) => {
-        const why = this.#damaged(error);
-        if (why !== undefined) damages.push(whole(why));
+    for (const { vmId, jobId, source } of this.#points) {
+      await this.#repository.run(listUncached(this.#access, source)).catch((error) => {
+        const what = this.#damaged(error);
+        if (what !== undefined) damages.push({ vmId, jobId, source, diskId: undefined, what });
       });
-      for (const { path } of files ?? []) {
-        const why = await this.#failureOf({ snapshot: point.source, path });
-        const damage = why === undefined ? undefined : this.#damage({ snapshot: point.source, path }, why);
+    }
+    return damages;
+  }
+
+  /** Reads every file of some backups. */
+  async #readAll(points: readonly StoredPoint[]): Promise<Damage[]> {
+    const damages: Damage[] = [];
+    for (const { source: snapshot } of points) {
+      for (const { path } of await this.#repository.run(listUncached(this.#access, snapshot))) {
+        const why = await this.#failureOf({ snapshot, path });
+        const damage = why === undefined ? undefined : this.#damage({ snapshot, path }, why);
         if (damage !== undefined) damages.push(damage);
       }
     }
@@ -174,7 +182,7 @@ class RepositoryCheck {
     const { vmId, jobId, source } = point;
     const name = nameOf(path);
     const diskId = parseDiskFile(name)?.diskId;
-    return { vmId, jobId, source, diskId, what: `${name}: ${what}` };
+    return { vmId, jobId, source, diskId, file: name, what: `${name}: ${what}` };
   }
 
   #ofNone(what: string): Damage {

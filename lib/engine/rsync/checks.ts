@@ -88,7 +88,7 @@ class BackupCheck {
     for (const { id, file } of this.#point.disks.filter((disk) => !wrong.has(disk.id))) {
       if (parseDiskFile(file)?.format === 'rbd') continue;
       const why = await this.#wrongForm(joinPath(this.#folder, file));
-      if (why !== undefined) found.push({ ...this.#damage(file, why), diskId: id });
+      if (why !== undefined) found.push({ ...this.#damage(file, why), diskId: id, file });
     }
     return found;
   }
@@ -99,7 +99,7 @@ class BackupCheck {
     const hashes = await this.#server.run(limitKib === undefined ? sha256(paths) : sha256Slowly(paths, limitKib));
     return files
       .filter((file, index) => file.sha256 !== hashes[index])
-      .map(({ name }) => this.#damage(name, `${name}: its checksum is not that of the manifest`));
+      .map(({ name: file }) => ({ ...this.#damage(file, `${file}: its checksum is not that of the manifest`), file }));
   }
 
   /** What is wrong with the form of a disk: by qemu-img, or by its header alone. */

@@ -1,4 +1,5 @@
-import { DriverError, type ErrorKind } from '../../errors';
+import { checkAlone } from '../../command/qemu-img';
+import { asDriverError, DriverError, type ErrorKind } from '../../errors';
 import type { FileEntry, Host } from '../../host/host';
 import { type AbsolutePath, type DatastoreId, joinPath, type VmId } from '../../opennebula/ids';
 import type { Chain } from '../../opennebula/increment';
@@ -65,8 +66,8 @@ export class VmFolder {
   }
 
   /**
-   * The files of all backups of a chain, in its order. Throws `damaged` when one is not as long as its manifest says: qemu
-   * takes what is cut off for clusters that were never written, and would show the disk of another time.
+   * The files of all backups of a chain, in its order. Throws `damaged` when one is cut off: qemu takes what is missing for
+   * clusters that were never written, and would show the disk of another time.
    */
   async chainFiles(links: Links<Stored>): Promise<ChainFile[]> {
     const lists = await Promise.all(
@@ -75,16 +76,32 @@ export class VmFolder {
           this.filesOf(source, dryRunFiles(increment.id)),
           this.manifest(source),
         ]);
-        if (manifest !== undefined && !isComplete(manifest, held)) {
-          throw new DriverError('damaged', `backup ${source} of VM ${this.#vmId} is not what its manifest says`, {
-            host: this.server.name,
-            hint: 'Nothing was changed; an increment before it can still be restored',
-          });
-        }
+        if (manifest !== undefined && !isComplete(manifest, held)) await this.#proveWhole(source, manifest, held);
         return held.map(({ name }) => ({ name, path: this.at(source, name), link }));
       }),
     );
     return lists.flat();
+  }
+
+  /**
+   * A disk may differ from its manifest when the stock driver has merged others into it (its flatten writes into the newest
+   * folder). Such a one is whole: nothing that its tables name lies behind its end. Throws `damaged` for any other.
+   */
+  async #proveWhole(source: string, manifest: Manifest, held: readonly FileEntry[]): Promise<void> {
+    const damaged = (cause?: unknown): DriverError =>
+      new DriverError('damaged', `backup ${source} of VM ${this.#vmId} is not what its manifest says`, {
+        host: this.server.name,
+        hint: 'Nothing was changed; an increment before it can still be restored',
+        cause,
+      });
+    for (const { name, sizeBytes, diskId } of manifest.files) {
+      const found = held.find((file) => file.name === name);
+      if (found?.sizeBytes === sizeBytes) continue;
+      if (found === undefined || diskId === undefined) throw damaged();
+      await this.server.run(checkAlone(this.at(source, name))).catch((error) => {
+        throw asDriverError(error).kind === 'damaged' ? damaged(error) : error;
+      });
+    }
   }
 
   /** The names of the backups, without what is not complete. */

@@ -50,7 +50,7 @@ t.test('times', async (t) => {
   t.equal(at('2026-11-20 05:53'), local(2026, 10, 20, 5, 53, 59, 999));
   t.equal(at('2026-11-20T05:53:47'), local(2026, 10, 20, 5, 53, 47, 999));
   t.equal(at('2026-11-20T05:53:47Z'), Date.parse('2026-11-20T05:53:47.999Z'));
-  t.equal(at('2026-11-20T05:53:47.123Z'), Date.parse('2026-11-20T05:53:47.999Z'));
+  t.equal(at('2026-11-20T05:53:47.123Z'), Date.parse('2026-11-20T05:53:47.123Z'));
   t.equal(at('2026-11-20T05:53+02:00'), Date.parse('2026-11-20T03:53:59.999Z'));
   for (const wrong of ['', 'yesterday', '2026-13-01', '20.11.2026', '2026-11-20 5:53'])
     t.throws(() => at(wrong), { kind: 'usage', message: /./ }, wrong);
@@ -89,6 +89,8 @@ t.test('what verify tells', async (t) => {
   t.strictSame(findingsOf(PLACED, []), [
     { vm: 7, increment: 1, source: null, disk: null, what: 'it is gone', neededBy: ['b2'] },
   ]);
+  const ofXml = { ...damage(undefined), file: 'vm.xml' };
+  t.strictSame(findingsOf(placePoints(points), [ofXml])[0]?.neededBy, [], 'nothing is built on a vm.xml');
   const ofNone = { ...damage(undefined), source: undefined };
   t.match(findingsOf(PLACED, [ofNone])[1], { vm: null, what: 'x', neededBy: [] });
 });

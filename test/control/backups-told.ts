@@ -1,0 +1,161 @@
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { difference } from '../helpers/disk';
+import type { Ended } from '../helpers/front-end';
+import { incrementsXml, withContent, withText } from '../helpers/messages';
+import { parseTemplateText } from '../helpers/oned-template';
+import { type BackupsWorld, GONE, isStage } from './backups-world';
+
+/** What backupctl tells of backups, and restores. */
+export function tellBackups(t: Test, b: BackupsWorld): void {
+  const { w, chain, story, at, call, ok, listed } = b;
+  const [first, second, third, last] = chain.map(({ source }) => source) as [string, string, string, string];
+
+  t.test('list, without oned', async (t) => {
+    const ended = await ok(call('list'));
+    t.match(ended.stderr, /^not compared with oned: .*ECONNREFUSED.*\n$/, 'one line says that oned does not answer');
+    t.match(ended.stdout, new RegExp(`^ 1 +3 +inc +${last} +20\\S+ \\S+ .*ok$`, 'm'));
+    t.ok(ended.stdout.split('\n').every((line) => line.length <= 80));
+    const all = await listed();
+    t.strictSame(
+      all.map(({ vmId, incrementId, source, type, problem, neededBy, hasManifest }) => {
+        return [vmId, incrementId, source, type, problem, neededBy, hasManifest];
+      }),
+      [
+        [1, 0, first, 'FULL', null, [second, third, last], true],
+        [1, 1, second, 'INCREMENT', null, [third, last], true],
+        [1, 2, third, 'INCREMENT', null, [last], true],
+        [1, 3, last, 'INCREMENT', null, [], true],
+        [1, 0, b.foreign, 'FULL', null, [], true],
+        [10, 0, b.neighbour[0]?.source, 'FULL', null, [b.neighbour[1]?.source], false],
+        [10, 1, b.neighbour[1]?.source, 'INCREMENT', null, [], false],
+      ],
+    );
+    t.match(all[2], {
+      jobId: null,
+      imageId: 6,
+      parentId: 1,
+      vmName: /./,
+      disks: [{ id: 0, virtualSizeMb: 42 }, { id: 1 }],
+    });
+    t.ok(all.slice(0, 5).every(({ storedBytes }) => Number(storedBytes) > 2 ** 20));
+    t.equal(all[4]?.jobId, 0);
+    t.strictSame(
+      (await listed('--vm', '10')).map(({ vmId }) => vmId),
+      [10, 10],
+    );
+    const csv = (await ok(call('list', '--csv'))).stdout.trim().split('\n');
+    t.equal(csv.length, 8);
+    t.match(csv[4], new RegExp(`^1,.*,6,3,2,INCREMENT,${last},20.*,ok,0,$`));
+    const nowhere = await b.run(['list', b.file, '--base-path', '/no/such/100'], GONE);
+    t.equal(nowhere.code, 6);
+    t.match(nowhere.stderr, 'has no folder /no/such/100');
+  });
+
+  t.test('list, compared with oned', async (t) => {
+    const own = [...chain, { id: 4, source: 'deadbeef' }];
+    const image = `<IMAGE><ID>6</ID><NAME>b</NAME><VMS><ID>1</ID></VMS><BACKUP_INCREMENTS>${incrementsXml(own)}</BACKUP_INCREMENTS></IMAGE>`;
+    w.serveDatastore((text) => {
+      return withContent(withText(text, 'DATASTORE', 'NAME', 'backups'), 'IMAGES', '<ID>6</ID>');
+    });
+    w.oned.behaviour = { ...w.oned.behaviour, images: ['<IMAGE><ID>2</ID></IMAGE>', image] };
+    const told = JSON.parse((await ok(call('list', '--json'), {})).stdout);
+    t.match(told.oned, { compared: true, onlyOned: [{ imageId: 6, vmId: 1, incrementId: 4, source: 'deadbeef' }] });
+    t.strictSame(
+      told.backups.map(({ inOned }: { inOned: boolean }) => inOned),
+      [true, true, true, true, false, false, false],
+    );
+    const { stdout, stderr } = await ok(['list', '100'], {});
+    t.match(stdout, last, 'by its id, too');
+    t.match(stderr, /only oned: increment 4 \(deadbeef\) of VM 1, image 6/);
+    t.match(stderr, new RegExp(`only on the server: increment 0 \\(${b.foreign}\\) of VM 1`));
+    const swept = await ok(call('sweep', '--yes', '--orphans'), {});
+    t.match(swept.stderr, 'nothing is left over', 'a backup of today is no orphan yet');
+    w.oned.behaviour = { ...w.oned.behaviour, images: [] };
+    t.match((await ok(call('list'), {})).stderr, /not compared.*does not show this user all images/);
+  });
+
+  t.test('show', async (t) => {
+    const told = JSON.parse((await ok(call('show', third.slice(0, 5), '--json'))).stdout);
+    w.serveDatastore();
+    t.strictSame(told.urls, await b.ours.ls(chain, { increment: 2 }));
+    t.match(told, { chain: chain.slice(0, 3), neededBy: [last], manifest: { vmId: 1, incrementId: 2 } });
+    t.ok(
+      told.files.some(
+        ({ name, sizeBytes }: { name: string; sizeBytes: number }) => name === 'disk.0.2' && sizeBytes > 0,
+      ),
+    );
+    const { stdout } = await ok(call('show', third));
+    t.match(stdout, new RegExp(`^restore +backupctl restore ${b.file} .*--vm 1 --source ${third}`, 'm'));
+    t.equal((await b.run(call('show', '00000000'), GONE)).code, 6);
+  });
+
+  t.test('restore: every point, with oned gone', async (t) => {
+    for (const stage of story.chain.slice(0, 4)) {
+      const folder = at(`restored-${stage.incrementId}`);
+      const format = stage.incrementId === 1 ? 'raw' : 'qcow2';
+      const which = ['--source', chain[stage.incrementId]?.source ?? '', '--format', format];
+      const { stdout } = await ok(call('restore', '--vm', '1', ...which, '--to', folder));
+      isStage(t, folder, stage, format);
+      if (format === 'qcow2') t.match(stdout, /disk\.0\.qcow2 .*qemu-img check/);
+      if (stage.incrementId === 0) t.match(stdout, w.driver === 'rsync' ? /size, sha256/ : /size, qemu-img check/);
+      const template = readFileSync(join(folder, 'vm.template'), 'utf8');
+      t.match(JSON.stringify(parseTemplateText(template)), `1-${chain[stage.incrementId]?.source}-disk-0`);
+      t.match(readFileSync(join(folder, 'disk.0.image'), 'utf8'), `PATH = "${folder}/disk.0.${format}"`);
+    }
+    const stock = at('restored-stock');
+    await ok(call('restore', '--vm', '10', '--latest', '--to', stock));
+    isStage(t, stock, story.neighbour[1]);
+    const one = at('restored-one');
+    await ok(call('restore', '--vm', '1', '--increment', '2', '--disk', '1', '--to', one));
+    t.same(
+      readdirSync(one).filter((name) => /^(disk\.\d\.qcow2|vm.template)$/.test(name)),
+      ['disk.1.qcow2'],
+    );
+    t.equal(difference(join(one, 'disk.1.qcow2'), story.chain[2].disks.get(1) ?? ''), undefined);
+  });
+
+  t.test('restore: again, and over another backup', async (t) => {
+    const folder = at('restored-stock');
+    const disk = join(folder, 'disk.0.qcow2');
+    const before = statSync(disk).ino;
+    const again = call('restore', '--vm', '10', '--to', folder);
+    t.match((await ok(again)).stderr, 'disk.0.qcow2 is there and verified, it is not fetched again');
+    t.equal(statSync(disk).ino, before);
+    const [full] = await listed('--vm', '10');
+    const other = call('restore', '--vm', '10', '--at', String(full?.time), '--to', folder);
+    const refused = await b.run(other, GONE);
+    t.equal(refused.code, 9);
+    t.match(refused.stderr, /holds files that are not of this backup: disk\.0\.qcow2.*--yes/);
+    isStage(t, folder, story.neighbour[1]);
+    await ok([...other, '--yes']);
+    isStage(t, folder, story.neighbour[0]);
+    writeFileSync(disk, 'changed by somebody');
+    t.equal((await b.run(other, GONE)).code, 9, 'a file that was changed is not taken for verified');
+  });
+
+  t.test('restore: killed, and cancelled', async (t) => {
+    const folder = at('interrupted');
+    const parts = (): string[] =>
+      existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.part')) : [];
+    const words = call('restore', '--vm', '10', '--to', folder);
+    const until = async (signal: 'SIGKILL' | 'SIGINT'): Promise<Ended> => {
+      const running = b.start(words);
+      while (!parts().some((name) => name.includes('disk')) && running.child.exitCode === null) await sleep(2);
+      process.kill(running.child.pid as number, signal);
+      return running.ended;
+    };
+    await until('SIGKILL');
+    t.ok(parts().length > 0, 'a kill leaves a part');
+    t.notOk(existsSync(join(folder, 'disk.0.qcow2')), 'but nothing that looks complete');
+    t.notOk(existsSync(join(folder, 'vm.template')));
+    t.match((await ok(words)).stderr, 'removed what an interrupted restore had left');
+    isStage(t, folder, story.neighbour[1]);
+    rmSync(folder, { recursive: true });
+    t.equal((await until('SIGINT')).code, 14);
+    t.strictSame(parts(), [], 'Ctrl-C leaves none');
+    t.notOk(existsSync(join(folder, 'disk.0.qcow2')));
+  });
+}
