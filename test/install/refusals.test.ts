@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type InstallerWorld, runPlain, startInstallerWorld } from '../helpers/installer';
@@ -81,14 +81,14 @@ t.test('the owner of the data may do it all, where everything is his', async (t)
 t.test('two at once: the second waits for its turn by going away', async (t) => {
   const slow = `${world.unpacked}.slow`;
   cpSync(world.unpacked, slow, { recursive: true });
-  const go = join(world.folder, 'go');
-  const script = `#!/bin/sh\nuntil [ -e '${go}' ]; do sleep 0.05; done\nexec "$(dirname "$0")/rm" --version\n`;
+  const [go, begun] = [join(world.folder, 'go'), join(world.folder, 'begun')];
+  const script = `#!/bin/sh\n: >'${begun}'\nuntil [ -e '${go}' ]; do sleep 0.05; done\nexec "$(dirname "$0")/rm" --version\n`;
   writeFileSync(join(slow, 'datastore/restic/monitor'), script);
   const varDir = world.newVar();
   const first = world.start(varDir, [], join(slow, 'install'));
   const ended = new Promise((resolve) => first.on('close', resolve));
-  let second = world.install(varDir, ['--dry-run']);
-  for (let tries = 0; second.code === 0 && tries < 100; tries++) second = world.install(varDir, ['--dry-run']);
+  while (!existsSync(begun) && first.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 20));
+  const second = world.install(varDir, ['--dry-run']);
   t.match(second, { code: 3, stderr: /another installation is at work in .*: wait for its end\.\n$/ });
   writeFileSync(go, '');
   t.equal(await ended, 0);
