@@ -84,7 +84,10 @@ truncate -s 2G "$part/root.img"
 mke2fs -q -F -t ext4 -m 0 -O ^has_journal -E lazy_itable_init=1 -d "$root" "$part/root.img"
 rm -rf "$root"
 '
-"${as_root[@]}" unshare --mount sh -c "$install" install "$part" "$suite" "$mirror" "$keyring" "$here" >>"$log" 2>&1 ||
+# In a root that is no mount of its own, as chroot makes one, the propagation cannot be changed.
+alone=(unshare --mount)
+"${as_root[@]}" "${alone[@]}" true 2>/dev/null || alone+=(--propagation unchanged)
+"${as_root[@]}" "${alone[@]}" sh -c "$install" install "$part" "$suite" "$mirror" "$keyring" "$here" >>"$log" 2>&1 ||
   fail 'the machine could not be built; the end of its log:'
 [ "$(id -u)" = 0 ] || "${as_root[@]}" chown -R "$(id -u)" "$part"
 rm "$part/host_key" "$part/host_key.pub"
