@@ -38,6 +38,8 @@ export interface ZfsMachineOptions {
 
 const PARTS = join(__dirname, 'zfs-machine');
 const START_LIMIT_MS = 240_000;
+/** With the saved memory it takes seconds; should it not wake up, it is started from the beginning. */
+const WAKE_LIMIT_MS = 90_000;
 
 /** Starts a machine with an empty pool, `tank`, of 8 GB. Each has disks of its own, removed with it; the first one ever is built for minutes. */
 export async function startZfsMachine({ onBoot = '' }: ZfsMachineOptions = {}): Promise<ZfsMachine> {
@@ -54,6 +56,9 @@ export async function startZfsMachine({ onBoot = '' }: ZfsMachineOptions = {}): 
     throw error;
   }
 }
+
+/** The machine runs, but nobody answers. */
+const ASLEEP = 'asleep';
 
 class Machine implements ZfsMachine {
   readonly key: string;
@@ -87,12 +92,17 @@ class Machine implements ZfsMachine {
 
   /** Starts QEMU: with the saved memory, which belongs to the pool as it was then, or from the beginning. */
   async start(isNew: boolean): Promise<void> {
-    const memory = isNew ? ['-incoming', `exec:cat '${join(this.#image, 'state')}'`] : [];
+    let memory = isNew ? ['-incoming', `exec:cat '${join(this.#image, 'state')}'`] : [];
     for (let attempt = 1; ; attempt++) {
       if (isNew || attempt > 1) this.#port = await freePort(); // clients know the port: a cut of power does not change it
       writeFileSync(join(this.#folder, 'known_hosts'), this.knownHostsLine);
-      const said = await this.#startQemu(memory);
+      const said = await this.#startQemu(memory, memory.length > 0 ? WAKE_LIMIT_MS : START_LIMIT_MS);
       if (said === undefined) break;
+      if (said === ASLEEP && memory.length > 0) {
+        await this.powerOff();
+        memory = [];
+        continue;
+      }
       if (attempt === 5 || !said.includes('host forwarding rule'))
         throw new Error(`the machine does not start: ${said}`);
     }
@@ -100,7 +110,7 @@ class Machine implements ZfsMachine {
   }
 
   /** Returns once sshd answers, or what QEMU said when it ended. */
-  async #startQemu(more: readonly string[]): Promise<string | undefined> {
+  async #startQemu(more: readonly string[], limitMs: number): Promise<string | undefined> {
     const args = [join(PARTS, 'run.sh'), this.#image, this.#pool, join(this.#folder, 'serial.log'), String(this.#port)];
     // It must not outlive the test, however that ends.
     const qemu = spawn('setpriv', ['--pdeathsig', 'KILL', 'bash', ...args, ...more], {
@@ -117,7 +127,7 @@ class Machine implements ZfsMachine {
     }).then(() => {
       over = true;
     });
-    for (const began = Date.now(); Date.now() - began < START_LIMIT_MS; ) {
+    for (const began = Date.now(); Date.now() - began < limitMs; ) {
       if ((await this.run('true')).code === 0) {
         qemu.unref();
         return undefined;
@@ -125,6 +135,7 @@ class Machine implements ZfsMachine {
       if (over) return said;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    if (more.length > 0) return ASLEEP;
     throw new Error(`the machine does not answer: ${said}${readFileSync(join(this.#folder, 'serial.log'), 'latin1')}`);
   }
 
