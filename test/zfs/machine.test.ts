@@ -2,7 +2,7 @@ import t from 'tap';
 import { startZfsMachine, type ZfsMachine } from '../helpers/zfs-machine';
 
 t.test('a machine with real OpenZFS', { timeout: 590_000 }, async (t) => {
-  const machine: ZfsMachine = await startZfsMachine({ onBoot: 'echo hello >/root/greeting' });
+  const machine: ZfsMachine = await startZfsMachine({ onBoot: 'echo hello >/greeting' });
   t.teardown(() => machine.stop());
 
   t.match(await machine.sh('zfs version'), /^zfs-2\.[\s\S]*^zfs-kmod-2\./m, 'its tools and its kernel module answer');
@@ -25,7 +25,7 @@ t.test('a machine with real OpenZFS', { timeout: 590_000 }, async (t) => {
   );
 
   await machine.sh(
-    'echo 300 >/sys/module/zfs/parameters/zfs_txg_timeout && zpool sync tank && echo third >/tank/vm/disk && echo changed >/root/greeting',
+    'echo 300 >/sys/module/zfs/parameters/zfs_txg_timeout && zpool sync tank && echo third >/tank/vm/disk && echo changed >/greeting',
   );
   await machine.powerOff();
   t.not((await machine.run('true')).code, 0, 'without power nothing answers');
@@ -36,5 +36,5 @@ t.test('a machine with real OpenZFS', { timeout: 590_000 }, async (t) => {
     'first\ntank/vm@one',
   );
   t.equal(await machine.sh('cat /tank/vm/disk'), 'second', 'what was not yet on the disk is lost');
-  t.equal(await machine.sh('cat /root/greeting'), 'hello', 'all else is as after any start');
+  t.equal(await machine.sh('cat /greeting'), 'hello', 'all else is as after any start');
 });
