@@ -1,7 +1,7 @@
 import type { AttributeFact } from '../engine';
+import { throttleFacts } from '../throttle-attributes';
 
 const S3 = 'backups in S3 are not supported yet';
-const LIMIT = 'of the transfer on the host';
 
 /** The attributes of a restic datastore (contract, "Attributes of the stock drivers"). */
 export const RESTIC_ATTRIBUTES: readonly AttributeFact[] = [
@@ -17,12 +17,7 @@ export const RESTIC_ATTRIBUTES: readonly AttributeFact[] = [
   { name: 'RESTIC_TMP_DIR', what: 'the folder where chains are merged' },
   { name: 'RESTIC_PRUNE_MAX_UNUSED', what: 'how much prune may leave unused' },
   { name: 'RESTIC_PRUNE_MAX_REPACK', what: 'how much one prune rewrites at most' },
-  { name: 'RESTIC_NICE', what: `the nice level ${LIMIT}` },
-  { name: 'RESTIC_IONICE', what: `the level of ionice ${LIMIT}` },
-  { name: 'RESTIC_MAX_RIOPS', what: `the reads per second ${LIMIT}` },
-  { name: 'RESTIC_MAX_WIOPS', what: `the writes per second ${LIMIT}` },
-  { name: 'RESTIC_CPU_QUOTA', what: `the percentage of one CPU ${LIMIT}` },
-  { name: 'RESTIC_MEMORY_MAX_MB', what: `the memory ${LIMIT}, in MB` },
+  ...throttleFacts('RESTIC'),
   { name: 'RESTIC_LOCK_WAIT', what: 'the seconds that a held lock is waited for' },
   { name: 'RESTIC_STALL_LIMIT', what: 'the seconds that a program may move no data' },
   { name: 'RESTIC_S3_ENDPOINT', what: 'the URL of the S3 service', unread: S3 },

@@ -10,6 +10,7 @@ import {
   type UserName,
 } from '../../opennebula/ids';
 import type { Secret } from '../../secret';
+import { readThrottle } from '../throttle-attributes';
 
 /** The attributes of a restic datastore (contract, "Attributes of the stock drivers"), parsed once. */
 export interface ResticConfig {
@@ -59,14 +60,7 @@ export function readResticConfig(attributes: Attributes): ResticConfig {
     pruneMaxUnused:
       attributes.matching('RESTIC_PRUNE_MAX_UNUSED', UNUSED, 'a size (10G), a percentage (5%) or unlimited') ?? '0',
     pruneMaxRepack: attributes.matching('RESTIC_PRUNE_MAX_REPACK', SIZE, 'a size (10G)'),
-    throttle: {
-      nice: attributes.integer('RESTIC_NICE', -19, 19),
-      ionice: attributes.integer('RESTIC_IONICE', 0, 7),
-      maxReadIops: attributes.integer('RESTIC_MAX_RIOPS', 1, 1_000_000_000),
-      maxWriteIops: attributes.integer('RESTIC_MAX_WIOPS', 1, 1_000_000_000),
-      cpuQuotaPercent: attributes.integer('RESTIC_CPU_QUOTA', 1, 100_000),
-      maxMemoryMb: attributes.integer('RESTIC_MEMORY_MAX_MB', 16, 1_000_000_000),
-    },
+    throttle: readThrottle(attributes, 'RESTIC'),
     lockWaitSeconds: attributes.integer('RESTIC_LOCK_WAIT', 0, 86_400) ?? 600,
     stallSeconds: attributes.integer('RESTIC_STALL_LIMIT', 30, 86_400) ?? 600,
   };

@@ -1,6 +1,5 @@
 import type { AttributeFact } from '../engine';
-
-const LIMIT = 'of the transfer on the host';
+import { throttleFacts } from '../throttle-attributes';
 
 /** The attributes of an rsync datastore (contract, "Attributes of the stock drivers"). */
 export const RSYNC_ATTRIBUTES: readonly AttributeFact[] = [
@@ -9,11 +8,6 @@ export const RSYNC_ATTRIBUTES: readonly AttributeFact[] = [
   { name: 'RSYNC_ARGS', what: 'options of rsync that say how a file is transferred' },
   { name: 'RSYNC_SPARSIFY', what: 'YES, if merged disks are to be made sparse' },
   { name: 'RSYNC_TMP_DIR', what: 'the folder where chains are merged for a download' },
-  { name: 'RSYNC_NICE', what: `the nice level ${LIMIT}` },
-  { name: 'RSYNC_IONICE', what: `the level of ionice ${LIMIT}` },
-  { name: 'RSYNC_MAX_RIOPS', what: `the reads per second ${LIMIT}` },
-  { name: 'RSYNC_MAX_WIOPS', what: `the writes per second ${LIMIT}` },
-  { name: 'RSYNC_CPU_QUOTA', what: `the percentage of one CPU ${LIMIT}` },
-  { name: 'RSYNC_MEMORY_MAX_MB', what: `the memory ${LIMIT}, in MB` },
+  ...throttleFacts('RSYNC'),
   { name: 'RSYNC_STALL_LIMIT', what: 'the seconds that a program may move no data' },
 ];

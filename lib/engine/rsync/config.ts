@@ -10,6 +10,7 @@ import {
   parseUserName,
   type UserName,
 } from '../../opennebula/ids';
+import { readThrottle } from '../throttle-attributes';
 
 /** The attributes of an rsync datastore (contract, "Attributes of the stock drivers"), parsed once. */
 export interface RsyncConfig {
@@ -39,14 +40,7 @@ export function readRsyncConfig(attributes: Attributes): RsyncConfig {
     args: attributes.optional('RSYNC_ARGS', parseRsyncArgs) ?? ['-aS'],
     sparsify: attributes.yesNo('RSYNC_SPARSIFY') ?? false,
     temporaryFolder: attributes.path('RSYNC_TMP_DIR') ?? parseAbsolutePath('/var/tmp', 'the default of RSYNC_TMP_DIR'),
-    throttle: {
-      nice: attributes.integer('RSYNC_NICE', -19, 19),
-      ionice: attributes.integer('RSYNC_IONICE', 0, 7),
-      maxReadIops: attributes.integer('RSYNC_MAX_RIOPS', 1, 1_000_000_000),
-      maxWriteIops: attributes.integer('RSYNC_MAX_WIOPS', 1, 1_000_000_000),
-      cpuQuotaPercent: attributes.integer('RSYNC_CPU_QUOTA', 1, 100_000),
-      maxMemoryMb: attributes.integer('RSYNC_MEMORY_MAX_MB', 16, 1_000_000_000),
-    },
+    throttle: readThrottle(attributes, 'RSYNC'),
     stallSeconds: attributes.integer('RSYNC_STALL_LIMIT', 30, 86_400) ?? 600,
   };
 }

@@ -3,6 +3,7 @@ import { DriverError } from '../../errors';
 import { Attributes } from '../../opennebula/attributes';
 import type { Datastore } from '../../opennebula/datastore';
 import { type HostName, type Parse, parseHostName, parseUserName, type UserName } from '../../opennebula/ids';
+import { readThrottle } from '../throttle-attributes';
 
 /** The attributes of a ZFS datastore, parsed once. */
 export interface ZfsConfig {
@@ -52,14 +53,7 @@ export function readZfsConfig(attributes: Attributes): ZfsConfig {
     ),
     hold: attributes.yesNo('ZFS_HOLD') ?? true,
     bandwidthLimitKib: attributes.integer('ZFS_BWLIMIT', 1, 1_000_000_000),
-    throttle: {
-      nice: attributes.integer('ZFS_NICE', -19, 19),
-      ionice: attributes.integer('ZFS_IONICE', 0, 7),
-      maxReadIops: attributes.integer('ZFS_MAX_RIOPS', 1, 1_000_000_000),
-      maxWriteIops: attributes.integer('ZFS_MAX_WIOPS', 1, 1_000_000_000),
-      cpuQuotaPercent: attributes.integer('ZFS_CPU_QUOTA', 1, 100_000),
-      maxMemoryMb: attributes.integer('ZFS_MEMORY_MAX_MB', 16, 1_000_000_000),
-    },
+    throttle: readThrottle(attributes, 'ZFS'),
     stallSeconds: attributes.integer('ZFS_STALL_LIMIT', 30, 86_400) ?? 600,
   };
 }
