@@ -22,7 +22,9 @@ interface Place {
 }
 
 async function startPlace(t: Test, restic?: string): Promise<Place> {
-  const world = await startFrontEnd(restic === undefined ? {} : { programs: restic });
+  // restic 0.18 now and then hangs when the server is full; that must not take the default of ten minutes.
+  const attributes = { RESTIC_STALL_LIMIT: '30' };
+  const world = await startFrontEnd({ attributes, ...(restic === undefined ? {} : { programs: restic }) });
   t.teardown(() => world.stop());
   const vm = new BackedUpVm(world, 1, { diskBytes: 32 * 2 ** 20, clusters: 160 });
   for (let increment = 0; increment < 3; increment++) await vm.backUp();

@@ -14,6 +14,8 @@ import { sweepUploads } from './sweep';
 
 /** Cancel has 10 s in all: what of the cleaning up does not fit into this, the next action does, in milliseconds. */
 const CLEAN_UP_LIMIT_MS = 4_000;
+/** With less free than two packs of restic (16 MiB, restic manual, "Tuning backup parameters") a failure is for want of space. */
+const FULL_BELOW_BYTES = 2 ** 25;
 
 /** What backing up needs beside the source. */
 export interface BackupMeans extends Destination {
@@ -101,12 +103,16 @@ async function within(limitMs: number, work: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
-/** A full filesystem is a bare "Failure" in SFTP's words; its size tells. */
+/**
+ * A full filesystem is a bare "Failure" in SFTP's words, or a restic that waits for ever (0.18 does when all its uploads
+ * have failed at once); its size tells. What could not be uploaded, restic has removed again.
+ */
 async function betterExplained(error: DriverError, { repository, server }: BackupMeans): Promise<DriverError> {
-  if (error.kind !== 'failed') return error;
+  if (error.kind !== 'failed' && error.kind !== 'stalled') return error;
   const space = await server.files.space(repository.path).catch(() => undefined);
-  if (space === undefined || space.totalBytes === 0 || space.freeBytes > 2 ** 20) return error;
-  return new DriverError('noSpace', `the filesystem of ${repository.path} is full`, {
+  if (space === undefined || space.totalBytes === 0 || space.freeBytes > FULL_BELOW_BYTES) return error;
+  const freeMb = Math.floor(space.freeBytes / 2 ** 20);
+  return new DriverError('noSpace', `the filesystem of ${repository.path} is full, ${freeMb} MB are free`, {
     host: server.name,
     hint: 'Free some space there, or remove old backups, and try again',
     cause: error,
