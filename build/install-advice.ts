@@ -1,11 +1,11 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ConfError, parseOnedConf } from '../lib/opennebula/oned-conf';
+import { missingFrom } from '../lib/opennebula/oned-conf-missing';
 import { factsOf } from './drivers';
 import { InstallFailure, reasonOf } from './install-failure';
 import type { InstallOptions } from './install-options';
 import { DATASTORE } from './install-state';
-import { ConfError, parseOnedConf } from './oned-conf';
-import { missingFrom } from './oned-conf-missing';
 
 /** Where oned, as a service of the system, looks for programs. */
 const SERVICE_PATH = ['/usr/local/bin', '/usr/bin'];
@@ -34,7 +34,8 @@ function confAdvice({ confFile, isConfNamed }: InstallOptions, drivers: readonly
 }
 
 function conf(text: string, drivers: readonly string[]): string[] {
-  return missingFrom(parseOnedConf(text), drivers).flatMap(({ place, lines }) => ['', `# ${place}`, ...lines]);
+  const facts = drivers.map((name) => ({ name, ...factsOf(name) }));
+  return missingFrom(parseOnedConf(text), facts).flatMap(({ place, lines }) => ['', `# ${place}`, ...lines]);
 }
 
 function commands({ varDir }: InstallOptions, drivers: readonly string[]): string[] {

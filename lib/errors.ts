@@ -31,12 +31,31 @@ export function exitCodes(): [code: number, meaning: string][] {
   return [...meanings].map(([code, texts]) => [code, texts.join('; or ')]);
 }
 
+/** A command that mends something. */
+export interface MendCommand {
+  /** For a shell, as it stands. */
+  readonly command: string;
+  /** The machine where it is run, as the operator knows it; the front-end unless told. */
+  readonly on?: string;
+  /** By root, not by the user who runs the action, or as whom the machine is reached. */
+  readonly asRoot?: boolean;
+}
+
+/** How something is mended. */
+export interface Mend {
+  readonly commands: readonly [MendCommand, ...MendCommand[]];
+  /** What has to be known first: an imperative sentence, or a condition, without its full stop. */
+  readonly when?: string;
+}
+
 /** What an error says beside the failure itself. */
 export interface ErrorDetails {
   /** The host on which it happened, as the operator knows it. */
   readonly host?: string;
   /** What the reader can do about it: an imperative sentence without its full stop. */
   readonly hint?: string;
+  /** The same as commands, where that is possible. */
+  readonly mend?: Mend;
   /** The error underneath; shown with `--verbose` only. */
   readonly cause?: unknown;
 }
@@ -44,8 +63,11 @@ export interface ErrorDetails {
 /** The only error that an action reports to oned: one line that says what failed, where, and what to do. */
 export class DriverError extends Error {
   readonly kind: ErrorKind;
+  /** What failed, alone. */
+  readonly what: string;
   readonly host: string | undefined;
   readonly hint: string | undefined;
+  readonly mend: Mend | undefined;
 
   constructor(kind: ErrorKind, what: string, details: ErrorDetails = {}) {
     const where = details.host === undefined ? '' : ` (on ${details.host})`;
@@ -53,8 +75,10 @@ export class DriverError extends Error {
     super(oneAsciiLine(`${what.replace(/\.$/, '')}${where}${remedy}`), { cause: details.cause });
     this.name = 'DriverError';
     this.kind = kind;
+    this.what = oneAsciiLine(what.replace(/\.$/, ''));
     this.host = details.host;
     this.hint = details.hint;
+    this.mend = details.mend;
   }
 
   get exitCode(): number {

@@ -126,21 +126,24 @@ export interface LockFacts {
   readonly hostname: string;
   readonly pid: number;
   readonly username: string;
+  /** Nobody else may use the repository: as while it is pruned. */
+  readonly isExclusive: boolean;
 }
 
 /** Reads a lock. */
 export function readLock(access: ResticAccess, id: string): Command<LockFacts> {
   return restic(access, ['cat', '--no-lock', 'lock', id], {
     purpose: `read lock ${id.slice(0, 8)}`,
-    dryRun: { timeMs: 0, hostname: '', pid: 0, username: '' },
+    dryRun: { timeMs: 0, hostname: '', pid: 0, username: '', isExclusive: false },
     parse: ({ stdout }) => {
       const found = JSON.parse(stdout.slice(stdout.indexOf('{'))) as Record<string, unknown>;
-      const { time, hostname, pid, username } = found;
+      const { time, hostname, pid, username, exclusive } = found;
       return {
         timeMs: Date.parse(String(time)) || 0,
         hostname: String(hostname),
         pid: Number(pid),
         username: String(username),
+        isExclusive: exclusive === true,
       };
     },
   });

@@ -5,6 +5,7 @@ import { singleValue } from '../opennebula/datastore-document';
 import type { TemplateAttribute } from '../opennebula/template-file';
 import { formatTemplate, type TemplateEntry } from '../opennebula/template-text';
 import { isVector } from './findings';
+import { HOST_OPTION } from './known-machines';
 import { formatFinding, lintFile } from './lint';
 import type { TemplateOfFile } from './open-datastore';
 import type { ControlContext, Subcommand } from './subcommand';
@@ -23,9 +24,10 @@ export function register(preconditions: readonly Precondition[]): Subcommand {
     name: 'register',
     summary: 'Creates a datastore in OpenNebula from a template, after checking it, and prints its id.',
     details:
-      'The template is checked as by lint; an error ends it. Then oned is told, as the user of ONE_AUTH, and what the engine needs is made on the backup server. What is there already stays as it is.',
+      'The template is checked as by lint, the front-end and the backup server are examined as by doctor; an error or a failure ends it. Then oned is told, as the user of ONE_AUTH, and what the engine needs is made on the backup server. What is there already stays as it is.',
     positionals: [{ name: 'FILE', describe: 'the template of the datastore', completes: 'file' }],
     options: [
+      HOST_OPTION,
       { name: 'cluster', value: 'ID', describe: 'The cluster of the datastore, instead of the default one' },
       { name: 'print', describe: 'Print the command of OpenNebula that does it; do nothing' },
     ],
@@ -33,7 +35,7 @@ export function register(preconditions: readonly Precondition[]): Subcommand {
       { line: 'register backups.ds', meaning: 'prints 104, the id of the new datastore' },
       { line: 'register --print backups.ds', meaning: 'prints: onedatastore create backups.ds' },
     ],
-    findings: 'the template has an error',
+    findings: 'the template has an error, or something that backups need is broken',
     run: (context) => run(context, preconditions),
   };
 }

@@ -1,4 +1,7 @@
 import { completion } from './completion';
+import { doctor, examined } from './doctor';
+import { extract } from './extract';
+import { files } from './files';
 import { lint } from './lint';
 import { list } from './list';
 import { prune } from './prune';
@@ -13,13 +16,16 @@ import { verify } from './verify';
 /** The subcommands, in the order of the help. */
 export const subcommands: readonly Subcommand[] = [
   lint,
+  doctor,
   list,
   show,
   restore,
+  files,
+  extract,
   verify,
   sweep,
   prune,
-  register([]),
+  register([examined]),
   runAction,
   completion(() => subcommands),
 ];

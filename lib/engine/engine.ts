@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
-import type { Space } from '../host/host';
+import type { ChainDisk } from '../command/qemu-img';
+import type { Host, Space } from '../host/host';
 import type { Hosts } from '../host/hosts';
 import type { Attributes } from '../opennebula/attributes';
 import type { BackupUrl } from '../opennebula/backup-url';
@@ -8,6 +9,7 @@ import type { AbsolutePath, DiskId, HostName, JobId, VmId } from '../opennebula/
 import type { BackupFormat, BackupImage } from '../opennebula/image';
 import type { Chain } from '../opennebula/increment';
 import type { VmToBackUp } from '../opennebula/vm';
+import type { Examination } from './examination';
 import type { Inventory } from './inventory';
 
 /** What a backup is taken from: the staging folder on a hypervisor host that the transfer driver filled. */
@@ -55,6 +57,15 @@ export interface PointFiles {
   readonly tpm: StoredFile | undefined;
   /** Where the VM's document is stored. */
   readonly vmXml: AbsolutePath;
+}
+
+/** A disk of a point in time where it is stored, for programs that read it there. Its files are never to be written. */
+export interface DiskInPlace {
+  readonly host: Host;
+  /** Its files, the full backup first. What their headers say of each other is meaningless. */
+  readonly chain: readonly [ChainDisk, ...ChainDisk[]];
+  /** Where such a program may have a folder for files of its own. */
+  readonly temporary: AbsolutePath;
 }
 
 /** A chain after a flatten. */
@@ -108,6 +119,9 @@ export interface Engine {
   /** Removes what a download that was broken off kept for the next one. */
   endDownload(url: BackupUrl): Promise<void>;
 
+  /** Where the disk of a URL, which is none of rbd, can be read without a copy; not there: only a download shows it. */
+  inPlace?(url: BackupUrl): Promise<DiskInPlace>;
+
   /**
    * Creates what the first backup would create too, so that a wrong server is found before it, and returns what that is,
    * in words. What is there already stays as it is.
@@ -116,6 +130,9 @@ export interface Engine {
 
   /** What can be told and done without oned. */
   inventory?(): Inventory;
+
+  /** All that its backups need, on every machine: for one who asks why they fail. Changes nothing. */
+  examination?(): Examination;
 }
 
 /** What an engine gets to work with. */

@@ -116,6 +116,12 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
       hint: 'Free some space there and try again',
     });
   }
+  if (/read-only file ?system/i.test(stderr)) {
+    return new DriverError('failed', `cannot ${command.purpose}: the filesystem is read-only: ${said}`, {
+      host,
+      hint: 'Make it writable there; of ZFS: zfs set readonly=off DATASET',
+    });
+  }
   return new DriverError('failed', `cannot ${command.purpose}: ${program} ${how}${said === '' ? '' : `: ${said}`}`, {
     host,
   });

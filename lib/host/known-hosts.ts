@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { DriverError } from '../errors';
+import { DriverError, type MendCommand } from '../errors';
 import { recordHostKey } from './known-hosts-record';
 import type { SshTarget } from './ssh-config';
 import { fingerprint, keyType } from './ssh-key';
@@ -109,19 +109,24 @@ function refuse(verdict: KeyVerdict, target: SshTarget, known: KnownHost, key: B
   }
   if (verdict === 'changed') {
     const { file } = known.keys.find(({ marker }) => marker === 'none') as KnownKey;
-    const hint =
-      `If the host was reinstalled, and \`ssh-keygen -lf\` of its key shows this fingerprint, ` +
-      `run \`ssh-keygen -R ${shownWord(target.hostKey.name)} -f ${shownWord(file)}\` and then \`${acceptCommand(target)}\`; ` +
-      `otherwise somebody may be listening`;
+    const forget = `ssh-keygen -R ${shownWord(target.hostKey.name)} -f ${shownWord(file)}`;
+    const reason = 'If the host was reinstalled, and `ssh-keygen -lf` of its key shows this fingerprint';
+    const hint = `${reason}, run \`${forget}\` and then \`${acceptCommand(target)}\`; otherwise somebody may be listening`;
+    const commands: [MendCommand, MendCommand] = [{ command: forget }, { command: acceptCommand(target) }];
     return new DriverError('unreachable', `the host key has CHANGED: it is now ${shown}, ${file} has another`, {
       host,
       hint,
+      mend: { commands, when: `${reason}; otherwise somebody may be listening` },
     });
   }
   const authorities = known.keys.some(({ marker }) => marker === 'authority');
   const note = authorities ? ' (known_hosts trusts a certificate authority for it, which the driver cannot use)' : '';
-  const hint = `Compare the fingerprint with \`ssh-keygen -lf\` on the host, then run \`${acceptCommand(target)}\``;
-  return new DriverError('unreachable', `the host key ${shown} is not known${note}`, { host, hint });
+  const when = 'Compare the fingerprint with `ssh-keygen -lf` on the host';
+  return new DriverError('unreachable', `the host key ${shown} is not known${note}`, {
+    host,
+    hint: `${when}, then run \`${acceptCommand(target)}\``,
+    mend: { commands: [{ command: acceptCommand(target) }], when },
+  });
 }
 
 /** The command that makes the host known to the user of the action, once the fingerprint has been compared. */

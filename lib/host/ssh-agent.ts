@@ -24,6 +24,10 @@ export interface SshLogin {
   readonly offered: readonly string[];
   /** What could not be used and why; told when the login fails. */
   readonly skipped: () => readonly string[];
+  /** The files of those that no agent holds. */
+  readonly files: readonly string[];
+  /** Commands by which keys could be used that could not. */
+  readonly mends: readonly string[];
 }
 
 /**
@@ -67,6 +71,8 @@ export async function sshLogin(auth: SshAuth): Promise<SshLogin> {
     agent: joinedAgent(ssh2, parts),
     offered: offered.map(({ blob, from }) => `${keyType(blob)} ${fingerprint(blob)} (${from})`),
     skipped: () => skipped,
+    files: own.map(({ path }) => path),
+    mends: useless.flatMap(({ mend }) => mend ?? []),
   };
 }
 

@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { ConnectConfig } from 'ssh2';
-import { DriverError } from '../errors';
+import { quote } from '../command/quote';
+import { DriverError, type Mend } from '../errors';
 import { hostVerifier } from './known-hosts';
-import { sshLogin } from './ssh-agent';
+import { type SshLogin, sshLogin } from './ssh-agent';
 import { algorithmsFor } from './ssh-algorithms';
 import type { SshTarget } from './ssh-config';
 import type { SshEnv } from './ssh-program';
@@ -109,11 +110,7 @@ const MEANINGS: readonly (readonly [
 ];
 
 /** Turns an error of ssh2, or of ssh2-sftp-client, which keeps only its message, into one line. */
-function connectError(
-  error: unknown,
-  target: SshTarget,
-  login: { readonly offered: readonly string[]; readonly skipped: () => readonly string[] },
-): DriverError {
+function connectError(error: unknown, target: SshTarget, login: Omit<SshLogin, 'agent'>): DriverError {
   const { host } = target;
   const text = error instanceof Error ? error.message : String(error);
   if (/authentication methods failed/.test(text)) return refusedLogin(target, login, error);
@@ -131,11 +128,7 @@ function connectError(
   });
 }
 
-function refusedLogin(
-  target: SshTarget,
-  login: { offered: readonly string[]; skipped: () => readonly string[] },
-  cause: unknown,
-): DriverError {
+function refusedLogin(target: SshTarget, login: Omit<SshLogin, 'agent'>, cause: unknown): DriverError {
   const offered = login.offered.length === 0 ? 'there was no key to offer' : `offered ${login.offered.join(', ')}`;
   // The GSSAPI line of Debian's stock ssh_config says nothing when there were keys.
   const skipped = login.skipped().filter((one) => login.offered.length === 0 || !one.startsWith('GSSAPI'));
@@ -147,6 +140,17 @@ function refusedLogin(
   return new DriverError('unreachable', `the login of ${target.user} is refused: ${offered}${not}`, {
     host: target.host,
     hint,
+    mend: { commands: keyCommands(target, login) },
     cause,
   });
+}
+
+/** What makes the host take a key: one that could not be used, else the first of those that it refused, else a new one. */
+function keyCommands({ host, user }: SshTarget, { offered, files, mends }: Omit<SshLogin, 'agent'>): Mend['commands'] {
+  const [usable, ...others] = mends.map((command) => ({ command }));
+  if (usable !== undefined) return [usable, ...others];
+  const [file] = files;
+  const own = file === undefined ? [] : ['-i', file];
+  const introduce = { command: quote(['ssh-copy-id', ...own, `${user}@${host}`]) };
+  return offered.length > 0 ? [introduce] : [{ command: 'ssh-keygen -t ed25519' }, introduce];
 }

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { ParsedKey } from 'ssh2';
+import { quote } from '../command/quote';
 import type { Ssh2 } from './load-ssh2';
 import { FieldReader, SIGN_FLAGS, sshString } from './ssh-agent-protocol';
 import { keyType } from './ssh-key';
@@ -13,6 +14,8 @@ export interface Identity {
   /** The private key; undefined when it cannot be used without an agent, `problem` then says why. */
   readonly key: PrivateKey | undefined;
   readonly problem: string;
+  /** The command that makes it usable, where there is one. */
+  readonly mend?: string;
 }
 
 /** A private key in memory. */
@@ -69,13 +72,15 @@ async function loadIdentity(path: string, ssh2: Ssh2): Promise<Identity | undefi
     const text = await readFile(`${path}.pub`, 'utf8').catch(() => '');
     return publicLine(text);
   };
-  const unusable = async (problem: string, blob?: Buffer): Promise<Identity> => {
-    return { path, blob: blob ?? (await publicBlob()), key: undefined, problem };
+  const unusable = async (problem: string, blob?: Buffer, mend?: readonly string[]): Promise<Identity> => {
+    const rest = { key: undefined, problem, ...(mend === undefined ? {} : { mend: quote([...mend, path]) }) };
+    return { path, blob: blob ?? (await publicBlob()), ...rest };
   };
   try {
     const { mode, uid } = await stat(path);
     if (uid === process.getuid?.() && (mode & 0o077) !== 0 && !path.endsWith('.pub')) {
-      return unusable(`others can read it, so ssh refuses it too; run \`chmod 600 ${path}\``);
+      const problem = `others can read it, so ssh refuses it too; run \`chmod 600 ${path}\``;
+      return unusable(problem, undefined, ['chmod', '600']);
     }
     const bytes = await readFile(path);
     const parsed = [ssh2.utils.parseKey(bytes)].flat()[0];
@@ -84,7 +89,8 @@ async function loadIdentity(path: string, ssh2: Ssh2): Promise<Identity | undefi
       return { path, blob: key.blob, key, problem: '' };
     }
     const text = bytes.toString('latin1');
-    return unusable(unreadable(text), publicLine(text) ?? embeddedPublicKey(text));
+    const mend = isEncrypted(text) ? ['ssh-add'] : undefined;
+    return unusable(unreadable(text), publicLine(text) ?? embeddedPublicKey(text), mend);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
       return unusable(`it cannot be read: ${(error as Error).message}`);

@@ -48,6 +48,11 @@ export class OnedClient {
     return this.#parse(xml, 'the datastores that oned answered').all('DATASTORE');
   }
 
+  /** Returns the HOST elements of all hosts that the session may see. */
+  async hosts(): Promise<Element[]> {
+    return this.#parse(await this.#call('one.hostpool.info', []), 'the hosts that oned answered').all('HOST');
+  }
+
   /** Creates a VM template and returns its id. */
   async allocateTemplate(template: string): Promise<number> {
     const id = await this.#call('one.template.allocate', [template]);

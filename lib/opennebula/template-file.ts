@@ -46,14 +46,14 @@ const MISTAKES_LIMIT = 50;
  * Reads the template in a file by oned's own rules (template-text.ts says where they stand), and finds fault with what
  * oned would drop, or understand in another way than it looks. Throws nothing, whatever the file holds.
  */
-export function parseTemplateFile(file: Uint8Array, limitBytes = LIMIT_BYTES): TemplateFile {
+export function parseTemplateFile(file: Uint8Array): TemplateFile {
   const start = { line: 1, column: 1 };
   const only = (what: string, hint: string): TemplateFile => ({
     attributes: [],
     mistakes: [{ at: start, what, hint }],
   });
-  if (file.length > limitBytes) {
-    return only(`the file is larger than ${limitBytes / 1024} KiB`, 'Give the template of a datastore');
+  if (file.length > LIMIT_BYTES) {
+    return only(`the file is larger than ${LIMIT_BYTES / 1024} KiB`, 'Give the template of a datastore');
   }
   const text = Buffer.from(file).toString('utf8');
   if (/^\ufeff?\s*</.test(text)) return only('this is XML', 'Write attributes as NAME = "value"');

@@ -1,12 +1,11 @@
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ERROR_KINDS } from '../../lib/errors';
 import { version } from '../../package.json';
-import { DRIVERS } from '../helpers/drivers';
+import { FOLDER_DRIVERS } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { withText } from '../helpers/messages';
 
@@ -16,10 +15,7 @@ const backupctl = (...args: string[]): Promise<Ended> => world.run('backupctl', 
 /** Writes the template of the world's datastore, with more lines. */
 function template(name: string, more = ''): string {
   const quoted = (value: string): string => `"${value.replaceAll('"', '\\"')}"`;
-  const { server, user, temporary } = world.traits.named;
-  const own = { [server]: 'server', [user]: userInfo().username, [temporary]: world.temporary };
-  const password = world.driver === 'restic' ? { RESTIC_PASSWORD: world.password } : {};
-  const attributes = { NAME: name, TYPE: 'BACKUP_DS', DS_MAD: world.driver, TM_MAD: '-', ...own, ...password };
+  const attributes = { NAME: name, TYPE: 'BACKUP_DS', DS_MAD: world.driver, TM_MAD: '-', ...world.attributes };
   const lines = Object.entries(attributes).map(([key, value]) => `${key} = ${quoted(value)}\n`);
   const file = join(world.folder, `${name}.ds`);
   writeFileSync(file, `# made by a test\n${lines.join('')}${more}`, { mode: 0o600 });
@@ -36,7 +32,7 @@ function serve(): void {
   world.oned.behaviour = { datastores: { 100: known, ...Object.fromEntries(next) } };
 }
 
-for (const driver of DRIVERS) {
+for (const driver of FOLDER_DRIVERS) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver });
     t.teardown(() => world.stop());
@@ -72,6 +68,7 @@ for (const driver of DRIVERS) {
         chmodSync(file, 0o600);
         const etc = join(world.folder, 'one', 'etc');
         mkdirSync(etc);
+        t.teardown(() => rmSync(etc, { recursive: true })); // such a front-end would not do to register
         writeFileSync(
           join(etc, 'oned.conf'),
           '# conf\nDATASTORE_ENCRYPTED_ATTR = "OTHER"\nDB = [ BACKEND = "sqlite" ]\n',

@@ -27,7 +27,9 @@ export interface OnedBehaviour {
   readonly refuse?: { readonly method: string; readonly nth: number; readonly message: string };
   /** The XML that one.datastore.info answers, per datastore id; one.datastorepool.info answers all of them. */
   readonly datastores?: Readonly<Record<number, string>>;
-  /** The XML of images that one.imagepool.info answers, page by page. */
+  /** The names of the hosts that one.hostpool.info answers. */
+  readonly hosts?: readonly string[];
+  /** The XML of images that one.image.info answers, and one.imagepool.info page by page. */
   readonly images?: readonly string[];
   /** Answers instead of oned: status and body; `'never'` keeps the caller waiting. */
   readonly raw?: { readonly status: number; readonly body: string } | 'never';
@@ -85,9 +87,19 @@ export async function startOned(behaviour: OnedBehaviour = {}): Promise<OnedStub
     if (method === 'one.datastorepool.info') {
       return [true, `<DATASTORE_POOL>${Object.values(datastores ?? {}).join('')}</DATASTORE_POOL>`, 0];
     }
+    if (method === 'one.hostpool.info') {
+      const hosts = (stub.behaviour.hosts ?? []).map(
+        (name, id) => `<HOST><ID>${id}</ID><NAME>${name}</NAME><STATE>2</STATE></HOST>`,
+      );
+      return [true, `<HOST_POOL>${hosts.join('')}</HOST_POOL>`, 0];
+    }
     if (method === 'one.imagepool.info' && stub.behaviour.images !== undefined) {
       const [, offset, count] = params.map(Number) as [number, number, number];
       return [true, `<IMAGE_POOL>${stub.behaviour.images.slice(offset, offset - count).join('')}</IMAGE_POOL>`, 0];
+    }
+    if (method === 'one.image.info') {
+      const xml = stub.behaviour.images?.find((image) => image.includes(`<ID>${params[0]}</ID>`));
+      return xml === undefined ? [false, `[${method}] Error getting image [${params[0]}].`, 0x0400] : [true, xml, 0];
     }
     if (!(method in ids)) return [false, `[${method}] Unknown method`, 0x1000];
     try {

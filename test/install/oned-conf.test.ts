@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseOnedConf } from '../../build/oned-conf';
+import { parseOnedConf } from '../../lib/opennebula/oned-conf';
 import { COMPLETE_CONF, type InstallerWorld, startInstallerWorld } from '../helpers/installer';
 
 let world: InstallerWorld;

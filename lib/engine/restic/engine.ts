@@ -11,6 +11,7 @@ import { DRIVER_VERSION } from '../../version';
 import { chainOf, findStored, newestOf, relatedTo, resolveChain } from '../chain';
 import { nameOf } from '../chain-files';
 import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type { Examination } from '../examination';
 import type { Inventory } from '../inventory';
 import { pointFiles } from '../point-files';
 import { backUp } from './backup';
@@ -18,6 +19,7 @@ import { snapshotsOf, vmTag } from './chain';
 import { parseResticConfig, type ResticConfig } from './config';
 import { sweepStaging } from './create';
 import { download, shelfOf } from './download';
+import { resticExamination } from './examination';
 import { flatten } from './flatten';
 import { ResticInventory } from './inventory';
 import { Repositories } from './repositories';
@@ -147,6 +149,10 @@ export class ResticEngine implements Engine {
 
   inventory(): Inventory {
     return new ResticInventory({ repositories: this.#repositories, config: this.#config, context: this.#context });
+  }
+
+  examination(): Examination {
+    return resticExamination({ repositories: this.#repositories, config: this.#config, context: this.#context });
   }
 
   /** Forgets and prunes; prunes even if there is nothing to forget: an earlier try may have been killed between the two. */

@@ -76,7 +76,7 @@ async function inRepository(repository: Repository, server: Host, log: (text: st
 }
 
 /** As restic judges it: by its age, and on its own host by its process. */
-function isStale({ timeMs, hostname: host, pid }: LockFacts): boolean {
+export function isStale({ timeMs, hostname: host, pid }: LockFacts): boolean {
   return Date.now() - timeMs > STALE_AFTER_MS || (host === hostname() && !isRunning(pid));
 }
 

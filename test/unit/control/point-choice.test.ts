@@ -82,17 +82,22 @@ t.test('what verify tells', async (t) => {
     what: 'x',
   });
   const needed = (diskId: number | undefined): readonly string[] | undefined =>
-    findingsOf(placePoints(points), [damage(diskId)])[0]?.neededBy;
+    findingsOf(placePoints(points), [damage(diskId)], [])[0]?.neededBy;
   t.strictSame(needed(0), ['a2', 'a3']);
   t.strictSame(needed(1), ['a2'], 'a3 has no such disk');
   t.strictSame(needed(undefined), ['a2', 'a3']);
-  t.strictSame(findingsOf(PLACED, []), [
-    { vm: 7, increment: 1, source: null, disk: null, what: 'it is gone', neededBy: ['b2'] },
-  ]);
+  const gone = { vm: 7, increment: 1, source: null, disk: null, what: 'it is gone, with disk 0', neededBy: ['b2'] };
+  t.strictSame(findingsOf(PLACED, [], []), [gone]);
+  const listed = (incrementId: number, source: string) => ({ imageId: 1, imageName: '', vmId: 7, incrementId, source });
+  t.strictSame(
+    findingsOf(PLACED, [], [listed(1, 'b1'), listed(3, 'b3')]),
+    [gone, { ...gone, increment: 3, source: 'b3', what: 'oned lists it, and it is gone', neededBy: [] }],
+    'told once',
+  );
   const ofXml = { ...damage(undefined), file: 'vm.xml' };
-  t.strictSame(findingsOf(placePoints(points), [ofXml])[0]?.neededBy, [], 'nothing is built on a vm.xml');
+  t.strictSame(findingsOf(placePoints(points), [ofXml], [])[0]?.neededBy, [], 'nothing is built on a vm.xml');
   const ofNone = { ...damage(undefined), source: undefined };
-  t.match(findingsOf(PLACED, [ofNone])[1], { vm: null, what: 'x', neededBy: [] });
+  t.match(findingsOf(PLACED, [ofNone], [])[1], { vm: null, what: 'x', neededBy: [] });
 });
 
 t.test('texts', async (t) => {

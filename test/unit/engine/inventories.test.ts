@@ -4,7 +4,7 @@ import type { ResticAccess } from '../../../lib/command/restic-access';
 import { check, find, readIndex } from '../../../lib/command/restic-check';
 import { pointOfLayout } from '../../../lib/engine/inventory-points';
 import { factsTag, withFacts } from '../../../lib/engine/restic/facts';
-import { sampled } from '../../../lib/engine/rsync/checks';
+import { sampled } from '../../../lib/engine/sampled';
 import type { AbsolutePath, VmId } from '../../../lib/opennebula/ids';
 import type { Manifest } from '../../../lib/opennebula/manifest';
 import { Secret } from '../../../lib/secret';
@@ -100,15 +100,8 @@ t.test('the folders of rsync', async (t) => {
 });
 
 t.test('samples come to all files, one after the other', async (t) => {
-  const stored = Array.from({ length: 30 }, (_, n) => {
-    const files = [
-      { name: `disk.0.${n}`, sizeBytes: 100 + n, sha256: A },
-      { name: 'manifest.json', sizeBytes: 5 },
-    ];
-    const base = { vmId: 7 as VmId, repository: '7', source: `s${n}`, timeMs: 0, replaces: [] };
-    return { point: pointOfLayout({ ...base, files }), manifest: { files } as unknown as Manifest };
-  });
-  const read = (share: number, seed: number) => sampled(stored, { share, seed, bandwidthLimitKib: undefined });
+  const all = Array.from({ length: 30 }, (_, n) => ({ key: `7/s${n}/disk.0.${n}`, sizeBytes: 100 + n }));
+  const read = (share: number, seed: number) => sampled(all, { share, seed, bandwidthLimitKib: undefined });
   const parts = Array.from({ length: 10 }, (_, seed) => read(0.1, seed));
   t.equal(new Set(parts.flatMap((part) => [...part])).size, 30);
   t.equal(

@@ -184,3 +184,14 @@ t.test('what a manifest adds', async (t) => {
   t.equal(defectOf(manifest, []), 'disk.0.1 is gone');
   t.equal(placePoints([{ ...told, incrementId: undefined as unknown as IncrementId }])[0]?.problem !== undefined, true);
 });
+
+t.test('a lost one, where every backup stands alone', async (t) => {
+  const alone = (source: string, id: number, chain: string): StoredPoint =>
+    point(source, id, id, { chain, standsAlone: true });
+  const lost = (...points: StoredPoint[]): unknown[] =>
+    placePoints(points).map(({ missing, problem }) => problem ?? missing);
+  t.strictSame(lost(alone('a', 0, 'x'), alone('b', 1, 'x'), alone('c', 2, 'x')), [undefined, undefined, undefined]);
+  t.strictSame(lost(alone('a', 0, 'x'), alone('c', 2, 'x'), alone('d', 3, 'x')), [undefined, 1, undefined]);
+  t.strictSame(lost(alone('c', 2, 'x'), alone('d', 3, 'x')), [undefined, undefined], 'a flatten takes the oldest');
+  t.strictSame(lost(alone('a', 0, 'old'), alone('c', 2, 'x')), [undefined, undefined], 'and leaves other chains alone');
+});

@@ -1,0 +1,56 @@
+import { quote } from '../command/quote';
+import type { Engine } from '../engine/engine';
+import { type Check, fine, type Link } from '../engine/examination';
+import type { Leftover } from '../engine/inventory';
+import { DriverError } from '../errors';
+import { sizeText } from '../host/size-text';
+import { notExamined } from './examine-links';
+import { sameDatastore } from './front-end-links';
+import type { OpenedDatastore } from './open-datastore';
+import type { ControlContext } from './subcommand';
+
+const MB = 2 ** 20;
+
+/** What is examined. */
+interface Subject {
+  readonly opened: OpenedDatastore;
+  readonly context: Pick<ControlContext, 'line'>;
+  readonly engine: Engine;
+}
+
+/** What a datastore holds that somebody should know of: what oned lets it take, and what dead actions left. */
+export function stateLinks({ opened, context, engine }: Subject): Link[] {
+  const limit = Number(opened.datastore.template.find('LIMIT_MB')?.text.trim() || Number.NaN);
+  const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit)] };
+  const mend = ['backupctl', 'sweep', ...sameDatastore(context.line), '--yes'];
+  const leftovers: Link = { what: 'leftovers', examine: async () => [await leftoversCheck(engine, quote(mend))] };
+  return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
+}
+
+async function limitCheck(engine: Engine, limitMb: number): Promise<Check> {
+  const { totalBytes, freeBytes } = await engine.space();
+  const usedBytes = totalBytes - freeBytes;
+  const says = `LIMIT_MB lets the backups take ${sizeText(limitMb * MB)}, and ${sizeText(usedBytes)} are in use`;
+  if (usedBytes < limitMb * MB) return fine(says);
+  return { state: 'failure', says, hint: 'Raise it with onedatastore update, or remove old backups' };
+}
+
+async function leftoversCheck(engine: Engine, sweep: string): Promise<Check> {
+  const inventory = engine.inventory?.();
+  if (inventory === undefined) return notExamined('this driver cannot tell');
+  const found = await inventory.leftovers().catch((error: unknown): undefined => {
+    if (error instanceof DriverError && error.kind === 'notFound') return undefined;
+    throw error;
+  });
+  if (found === undefined) return fine('nothing was stored yet');
+  if (found.length === 0) return fine('none');
+  return { state: 'warning', says: leftText(found), mend: { commands: [{ command: sweep }] } };
+}
+
+function leftText(found: readonly Leftover[]): string {
+  const kinds = new Map<string, number>();
+  for (const { what } of found) kinds.set(what, (kinds.get(what) ?? 0) + 1);
+  const bytes = found.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
+  const listed = [...kinds].map(([what, count]) => (count === 1 ? what : `${count} times ${what}`)).join('; ');
+  return bytes === 0 ? listed : `${listed} (${sizeText(bytes)})`;
+}

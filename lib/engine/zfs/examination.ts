@@ -1,0 +1,180 @@
+import type { Command } from '../../command/command';
+import { quote } from '../../command/quote';
+import * as zfs from '../../command/zfs';
+import type { Dataset } from '../../command/zfs-list';
+import { askHealth, askReadonly, askSudo, missingRights } from '../../command/zfs-rights';
+import { asDriverError, type Mend } from '../../errors';
+import type { Host } from '../../host/host';
+import type { EngineContext } from '../engine';
+import { type Check, type Examination, fine, type Link, type Program, type Role } from '../examination';
+import { spaceCheck } from '../examined-folder';
+import { SENDER_PROGRAMS, SERVER_PROGRAMS } from '../known-programs';
+import { throttleLinks, throttlePrograms } from '../throttle-link';
+import type { ZfsConfig } from './config';
+import { ifMissing, mountpointOf } from './vm-dataset';
+
+/** What is full of its quota by this share has reached it: ZFS stops a little before. */
+const REACHED_SHARE = 0.95;
+/** A backup that there is not: for asking what would be allowed. */
+const SAMPLE = '0123456789ab';
+
+/** What is examined. */
+interface Means {
+  readonly config: ZfsConfig;
+  readonly context: Pick<EngineContext, 'datastore'>;
+}
+
+/** What the backups of a ZFS datastore need. */
+export function zfsExamination(means: Means): Examination {
+  const { server, user, throttle } = means.config;
+  return {
+    server: { server, user },
+    needsShell: true,
+    programs: (role) => programs(role, means.config),
+    links: (role, host) => {
+      if (role === 'host') return throttleLinks(throttle, host);
+      return role === 'server' ? new ServerLinks(host, means).all() : [];
+    },
+  };
+}
+
+function programs(role: Role, { throttle }: ZfsConfig): readonly Program[] {
+  if (role === 'front-end') return [];
+  if (role === 'host') return [...SENDER_PROGRAMS, ...throttlePrograms(throttle)];
+  const zfsutils = 'zfsutils-linux';
+  const own: Program = { name: 'zfs', package: zfsutils, version: { args: ['version'], least: [2] } };
+  return [own, { name: 'zpool', package: zfsutils }, { name: 'sudo', package: 'sudo' }, ...SERVER_PROGRAMS];
+}
+
+class ServerLinks {
+  readonly #host: Host;
+  readonly #config: ZfsConfig;
+  /** The datastore's own dataset, which the first backup makes. */
+  readonly #own: string;
+  /** Of the datastore, or the admin's as long as that is not there. */
+  #held: Dataset | undefined;
+
+  constructor(host: Host, { config, context }: Means) {
+    this.#host = host;
+    this.#config = config;
+    this.#own = `${config.dataset}/${context.datastore.id}`;
+  }
+
+  all(): Link[] {
+    return [
+      { what: 'pool', after: ['programs'], examine: async () => [await this.#pool()] },
+      { what: 'dataset', after: ['programs'], examine: async () => [await this.#dataset()] },
+      { what: 'space', after: ['dataset'], examine: async () => [await this.#space()] },
+      { what: 'rights', after: ['dataset'], examine: async () => [await this.#rights()] },
+    ];
+  }
+
+  async #pool(): Promise<Check> {
+    const [pool = ''] = this.#config.dataset.split('/');
+    const health = await this.#host.run(askHealth(pool));
+    const says = `${pool} is ${health}`;
+    if (health === 'ONLINE') return fine(says);
+    return { state: health === 'DEGRADED' ? 'warning' : 'failure', says, hint: `See there: zpool status -v ${pool}` };
+  }
+
+  /** That the datasets are there, mounted, may be written, and belong to the login. */
+  async #dataset(): Promise<Check> {
+    const { dataset, user } = this.#config;
+    const root = await this.#look(dataset);
+    if (root === undefined) {
+      const says = `there is no dataset ${dataset}`;
+      const owner = `chown ${user}: "$(zfs get -Ho value mountpoint ${dataset})"`;
+      return { state: 'failure', says, mend: this.#byRoot(`zfs create ${dataset}`, owner) };
+    }
+    const own = await this.#look(this.#own);
+    this.#held = own ?? root;
+    const readOnly = await this.#host.run(askReadonly(own === undefined ? [dataset] : [dataset, this.#own]));
+    const [first] = readOnly;
+    if (first !== undefined)
+      return { state: 'failure', says: `${first} is read-only`, mend: this.#byRoot(`zfs set readonly=off ${first}`) };
+    for (const one of own === undefined ? [root] : [root, own]) {
+      if (!one.isMounted && one.mountpoint?.startsWith('/'))
+        return { state: 'failure', says: `${one.name} is not mounted`, mend: this.#byRoot(`zfs mount ${one.name}`) };
+      const folder = mountpointOf(one, this.#host);
+      const isOthers = await this.#host.run(zfs.checkOwner(folder, user)).then(() => undefined, asDriverError);
+      if (isOthers?.kind === 'failed')
+        return { state: 'failure', says: isOthers.what, mend: this.#byRoot(quote(['chown', `${user}:`, folder])) };
+      if (isOthers !== undefined) throw isOthers;
+    }
+    return fine(
+      own === undefined ? `${dataset} is mounted, and holds nothing of this datastore yet` : `${this.#own} is mounted`,
+    );
+  }
+
+  async #space(): Promise<Check> {
+    const { name = this.#own, usedBytes = 0, availableBytes = 0 } = this.#held ?? {};
+    const space = spaceCheck({ freeBytes: availableBytes, totalBytes: usedBytes + availableBytes }, name);
+    if (space.state === 'ok') return space;
+    return { ...space, ...(await this.#limitOf(name)) };
+  }
+
+  /** Whose quota it is that leaves no room, if it is one: of the dataset itself or of one above. */
+  async #limitOf(name: string): Promise<Pick<Check, 'hint' | 'mend'>> {
+    const parts = name.split('/');
+    for (let length = parts.length; length > 0; length--) {
+      const one = await this.#look(parts.slice(0, length).join('/'));
+      if (one === undefined || one.quotaBytes === 0 || one.usedBytes < one.quotaBytes * REACHED_SHARE) continue;
+      if (one.name === this.#own)
+        return { hint: `The quota of ${one.name} is reached: raise ZFS_QUOTA of the datastore, or remove old backups` };
+      const command = `zfs set quota=${one.quotaBytes * 2} ${one.name}`;
+      const hint = `The quota of ${one.name} is reached: raise it, or remove old backups`;
+      return { hint, mend: { ...this.#byRoot(command), when: hint } };
+    }
+    return {};
+  }
+
+  /** That the login may do all that backups, flattening and removing do. */
+  async #rights(): Promise<Check> {
+    const { dataset, user, sudo } = this.#config;
+    const mount = zfs.mount({ ...this.#config, sudo: true }, this.#own);
+    const refused = await this.#host.run(askSudo(sudo ? this.#commands() : [mount]));
+    const missing = sudo ? [] : await this.#host.run(missingRights(dataset, user));
+    if (missing.length > 0) {
+      const command = `zfs allow ${user} ${missing.join(',')} ${dataset}`;
+      return {
+        state: 'failure',
+        says: `${user} lacks rights on ${dataset}: ${missing.join(', ')}`,
+        mend: this.#byRoot(command),
+      };
+    }
+    if (refused === undefined)
+      return fine(`${user} may do all that is needed, ${sudo ? 'by sudo' : 'and mount by sudo'}`);
+    const allowed = sudo ? '$(command -v zfs)' : `$(command -v zfs) ^mount ${dataset}/[0-9]+(/[0-9]+)?\\$`;
+    const line = `echo "${user} ALL=(root) NOPASSWD: ${allowed}" >> /etc/sudoers.d/backups`;
+    const when = sudo ? 'The README has narrower lines for it, under "ZFS server"' : 'With sudo 1.9.10 or newer';
+    return { state: 'failure', says: `sudo refuses: ${refused}`, hint: when, mend: { ...this.#byRoot(line), when } };
+  }
+
+  /** One of each kind of command that changes something. */
+  #commands(): Command<unknown>[] {
+    const { dataset, compression } = this.#config;
+    const access = { ...this.#config, sudo: true };
+    const vm = `${this.#own}/0`;
+    return [
+      zfs.makeTemplate(access, dataset),
+      zfs.clone(access, dataset, this.#own, [`compression=${compression}`, 'quota=none']),
+      zfs.set(access, this.#own, 'quota=none'),
+      zfs.mount(access, this.#own),
+      zfs.snapshot(access, vm, SAMPLE, { vm: '0' }),
+      zfs.hold(access, vm, SAMPLE),
+      zfs.release(access, vm, [SAMPLE]),
+      zfs.rollback(access, vm, SAMPLE),
+      zfs.destroySnapshots(access, vm, [SAMPLE]),
+      zfs.destroy(access, vm),
+    ];
+  }
+
+  async #look(name: string): Promise<Dataset | undefined> {
+    return ((await this.#host.run(zfs.list(name, 'filesystem')).catch(ifMissing)) ?? [])[0];
+  }
+
+  #byRoot(first: string, ...others: readonly string[]): Mend {
+    const at = (command: string) => ({ command, on: this.#config.server, asRoot: true });
+    return { commands: [at(first), ...others.map(at)] };
+  }
+}

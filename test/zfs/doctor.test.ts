@@ -1,0 +1,50 @@
+// What doctor says of a backup server with ZFS: the links that only this driver has, on a machine as the README sets it up.
+import t, { type Test } from 'tap';
+import { isMended, problems, rowsOf } from '../control/doctor-report';
+import { CREATED, type DoctorWorld, openDoctor } from '../control/doctor-world';
+import type { ZfsMachine } from '../helpers/zfs-machine';
+
+const skip = process.getuid?.() === 0 ? false : 'only root can give hosts programs of their own';
+
+t.test('doctor on ZFS', { skip }, async (t) => {
+  const world = await openDoctor('zfs');
+  t.teardown(() => world.stop());
+  world.serve();
+  const { machine, datastore } = world.w as DoctorWorld['w'] & { machine: ZfsMachine };
+  const dataset = datastore.slice(1).replace(/\/[0-9]+$/, '');
+
+  t.test('the example is registered, and all is well', async (t) => {
+    t.match(await world.run('register', world.file), { code: 0, stdout: `${CREATED}\n` });
+    const { code, stdout } = await world.run('doctor', String(CREATED), '--host', 'host1');
+    t.strictSame([code, problems(rowsOf(stdout))], [0, []], stdout);
+    const says = rowsOf(stdout).find(({ what }) => what === 'dataset')?.says;
+    t.equal(says, `${dataset}/${CREATED} is mounted`);
+  });
+
+  const breaks = (name: string, test: (t: Test) => Promise<void>): void => void t.test(name, test);
+
+  breaks('a dataset that is not there', async (t) => {
+    world.write({ ZFS_DATASET: 'tank/missing' });
+    await isMended(t, world, { machine: 'server', what: 'dataset', says: /^there is no dataset tank\/missing$/ });
+    world.write();
+  });
+
+  breaks('a quota that is reached, and a login that may not run zfs', async (t) => {
+    // Written before there is a quota: near one, each write waits.
+    await machine.sh(`head -c 20M /dev/urandom >/${dataset}/filler && zpool sync && rm /etc/sudoers.d/backups`);
+    await machine.sh(`zfs set quota=$(zfs get -Hpo value used ${dataset}) ${dataset}`);
+    const hint = /The quota of \S+ is reached: raise it, or remove old backups/;
+    const full = { machine: 'server', what: 'space', says: /^full: .* free of/, hint };
+    const rows = await isMended(t, world, full);
+    t.match(
+      rows.find(({ what }) => what === 'rights'),
+      { state: 'FAILURE', says: /^sudo refuses: zfs snapshot / },
+    );
+    await machine.sh(`rm /${dataset}/filler && zfs set quota=none ${dataset}`);
+  });
+
+  breaks('a folder that belongs to somebody else', async (t) => {
+    await machine.sh(`chown root: /${dataset}`);
+    await isMended(t, world, { machine: 'server', what: 'dataset', says: /does not belong to oneadmin$/ });
+  });
+});
