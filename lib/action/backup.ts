@@ -48,17 +48,22 @@ export const backup: Verb = {
 };
 
 /** Reads what is to be backed up. Throws `usage` or `message`. */
-async function sourceOf({ argument, message, frontEnd, signal, report }: VerbContext): Promise<BackupSource> {
+async function sourceOf({ argument, message, frontEnd, signal, report, dryRun }: VerbContext): Promise<BackupSource> {
   const { host, folder } = parseHostAndFolder(argument('HOST:DIR'));
   const diskIds = parseDiskIds(argument('DISKS'));
   const vm = parseVmToBackUp(message.child('VM'));
+  let asked: Promise<string | undefined> | undefined;
   expectSameId(vmIdOf(argument), vm.id, 'VM_ID');
   return {
     host: vm.bridgeHost ?? host,
     folder: stagingFolder(folder, vm.id, await frontEnd.backupBasePath()),
     ...{ diskIds, vm },
     jobId: parseJobId(argument('JOB_ID'), 'JOB_ID', 'usage'),
-    parentSource: () => parentSource(vm, frontEnd, signal, report),
+    async parentSource() {
+      if (dryRun) return undefined;
+      asked ??= parentSource(vm, frontEnd, signal, report);
+      return asked;
+    },
   };
 }
 

@@ -1,3 +1,5 @@
+import { sizeText } from '../host/size-text';
+
 /** Where progress is drawn: only if it is a terminal. */
 export type Terminal = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
@@ -61,22 +63,11 @@ export class Progress {
 export function progressLine(what: string, doneBytes: number, totalBytes: number, seconds: number): string {
   if (doneBytes <= 0 && totalBytes <= 0) return `${what}, ${clock(seconds)}`;
   const rate = seconds > 0 ? doneBytes / seconds : 0;
-  const speed = `${size(rate)}/s`;
-  if (totalBytes <= 0) return `${what}: ${size(doneBytes)}, ${speed}`;
+  const speed = `${sizeText(rate)}/s`;
+  if (totalBytes <= 0) return `${what}: ${sizeText(doneBytes)}, ${speed}`;
   const percent = Math.min(100, Math.floor((doneBytes / totalBytes) * 100));
   const left = rate > 0 ? `, ${clock((totalBytes - doneBytes) / rate)} left` : '';
-  return `${what}: ${percent} %, ${size(doneBytes)} of ${size(totalBytes)}, ${speed}${left}`;
-}
-
-function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+  return `${what}: ${percent} %, ${sizeText(doneBytes)} of ${sizeText(totalBytes)}, ${speed}${left}`;
 }
 
 function clock(seconds: number): string {

@@ -47,13 +47,13 @@ export function copyInto(folder: AbsolutePath, files: readonly AbsolutePath[]): 
 const REMOVE_OTHERS = `
 cd -- "$1" || exit 1; shift
 for file in ./* ./.[!.]*; do
-  [ -e "$file" ] || [ -L "$file" ] || continue
+  [ ! -d "$file" ] || [ -L "$file" ] || continue
   keep=
   for name; do [ "./$name" = "$file" ] && keep=1; done
-  [ -n "$keep" ] || rm -rf -- "$file" || exit 1
+  [ -n "$keep" ] || rm -f -- "$file" || exit 1
 done`;
 
-/** Removes from a folder all but the files with these names. */
+/** Removes from a folder all files but those with these names. A folder in it is not ours: something may be mounted there. */
 export function removeOthers(folder: AbsolutePath, names: readonly string[]): Command<undefined> {
   return {
     argv: ['sh', '-c', REMOVE_OTHERS.trim(), 'one-backup-remove-others', folder, ...names],
@@ -66,12 +66,13 @@ export function removeOthers(folder: AbsolutePath, names: readonly string[]): Co
 const RESTORE = `
 cd -- "$1" || exit 1
 for file in ./*; do
+  [ -f "$file" ] || continue
   cp --reflink=auto --sparse=auto -T -- "$file" "$2/.restored" && mv -T -- "$2/.restored" "$2/$file" || exit 1
 done
 cd -- "$2" || exit 1
-for file in ./* ./.[!.]*; do [ -e "$1/$file" ] || rm -rf -- "$file" || exit 1; done`;
+for file in ./* ./.[!.]*; do [ -e "$1/$file" ] || [ -d "$file" ] || rm -f -- "$file" || exit 1; done`;
 
-/** Brings a folder to what another one holds; where the filesystem can share data, nothing is copied. */
+/** Brings the files of a folder to those that another one holds; where the filesystem can share data, nothing is copied. */
 export function restoreFrom(from: AbsolutePath, to: AbsolutePath): Command<undefined> {
   return {
     argv: ['sh', '-c', RESTORE.trim(), 'one-backup-restore', from, to],

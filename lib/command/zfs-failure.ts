@@ -1,5 +1,10 @@
 import { DriverError } from '../errors';
 import type { Outcome } from './command';
+import type { ZfsAccess } from './zfs';
+import { NEEDED } from './zfs-rights';
+
+/** What is said of a server without ZFS: no dataset is missing there. */
+export const NO_ZFS = 'there is no zfs';
 
 /**
  * Recognises why zfs(8) failed, by its words; they were observed with OpenZFS 2.3. Returns undefined for what is not known.
@@ -8,29 +13,39 @@ export function explainZfsFailure(
   { exitCode, stderr }: Outcome,
   host: string,
   purpose: string,
-  sudo: boolean,
+  access: ZfsAccess | undefined,
 ): DriverError | undefined {
   const said = (stderr.split('\n').find((line) => line.trim() !== '') ?? '').trim();
   const cannot = `cannot ${purpose}`;
   const error = (kind: 'notFound' | 'failed' | 'noSpace' | 'locked', what: string, hint: string): DriverError =>
     new DriverError(kind, `${cannot}: ${what}`, { host, hint });
   if (/^sudo: .*(password is required|not allowed|may not run)|is not in the sudoers file/im.test(stderr)) {
-    return error('failed', `sudo refuses zfs: ${said}`, 'Put the lines of the README into /etc/sudoers.d there');
+    const line = `${access?.user} ALL=(root) NOPASSWD: /usr/sbin/zfs`;
+    const hint = `Run there as root: echo '${line}' >>/etc/sudoers.d/backups; the README has narrower lines`;
+    return error('failed', `sudo refuses zfs: ${said}`, hint);
   }
   if (exitCode === 127 || /zfs: (command )?not found|sudo: zfs: command not found/.test(stderr)) {
-    return error('notFound', 'there is no zfs', 'Install OpenZFS there: apt install zfsutils-linux');
+    return error('notFound', NO_ZFS, 'Install OpenZFS there: apt install zfsutils-linux');
+  }
+  if (exitCode === 1 && said === '') {
+    return error('failed', 'it says nothing', 'If that login gives SFTP only: the driver needs a POSIX shell there');
   }
   if (/ZFS modules? (?:cannot be auto-loaded|are not loaded)|\/dev\/zfs/.test(stderr)) {
     return error('failed', `ZFS is not loaded: ${said}`, 'Run there as root: modprobe zfs');
   }
-  if (/dataset does not exist|could not find any snapshots|no such pool/.test(stderr))
-    return error('notFound', said, 'See there: zfs list');
+  if (/dataset does not exist|could not find any snapshots|no such pool/.test(stderr)) {
+    const [, dataset = 'DATASET'] = /cannot open '([^'@]+)'/.exec(said) ?? [];
+    return error('notFound', said, `Import its pool there (zpool import), or make it: zfs create ${dataset}`);
+  }
   if (/permission denied/i.test(stderr)) {
-    const hint = sudo
-      ? 'Put the lines of the README into /etc/sudoers.d there'
-      : 'Give the right there, see "zfs allow" in the README, or set ZFS_SUDO = YES';
+    const { user, dataset } = access ?? {};
+    const hint = `Run there as root: zfs allow ${user} ${NEEDED.join()} ${dataset}; or set ZFS_SUDO = YES`;
     return error('failed', said, hint);
   }
+  if (/dependent clones/.test(stderr))
+    return error('failed', said, 'Promote or destroy the clone there; it is named by: zfs get -r clones DATASET');
+  if (/being held/.test(stderr))
+    return error('failed', said, 'Wait for whoever holds it, or release it there by hand: zfs release TAG SNAPSHOT');
   if (/dataset is busy|snapshot is busy|pool or dataset is busy/.test(stderr))
     return error('locked', said, 'See there who uses it: fuser -vm MOUNTPOINT; zfs holds SNAPSHOT');
   if (/out of space|no space left|quota exceeded|disc quota/i.test(stderr)) {

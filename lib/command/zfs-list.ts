@@ -31,6 +31,14 @@ export interface Dataset {
   readonly properties: Properties;
 }
 
+/** What a dry run takes for a filesystem that is there, or for a snapshot of ours of it. */
+export function planned(name: string, source?: string, properties: Properties = {}): Dataset {
+  const filesystem = { ...parseLine(name), isMounted: true, mountpoint: `/${name}` };
+  return source === undefined
+    ? filesystem
+    : { ...filesystem, snapshot: SNAPSHOT + source, source, holds: 1, properties };
+}
+
 /** What `zfs list` is asked for. */
 export const COLUMNS = [
   ...['name', 'used', 'available', 'mounted', 'mountpoint', 'creation', 'createtxg', 'userrefs', 'written', 'quota'],

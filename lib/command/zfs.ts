@@ -2,11 +2,23 @@ import { DriverError } from '../errors';
 import type { AbsolutePath, UserName } from '../opennebula/ids';
 import { type Command, nothing } from './command';
 import { explainZfsFailure } from './zfs-failure';
-import { COLUMNS, type Dataset, type Properties, type PropertyName, parseLine, propertyOf, SNAPSHOT } from './zfs-list';
+import {
+  COLUMNS,
+  type Dataset,
+  type Properties,
+  type PropertyName,
+  parseLine,
+  planned,
+  propertyOf,
+  SNAPSHOT,
+} from './zfs-list';
 
 /** How zfs(8) is run on the backup server: by the login itself, with rights given by `zfs allow`, or by sudo. */
 export interface ZfsAccess {
   readonly sudo: boolean;
+  readonly user: UserName;
+  /** The dataset below which it needs rights. */
+  readonly dataset: string;
 }
 
 /** The snapshot of the admin's dataset of which new datasets are clones. */
@@ -15,33 +27,22 @@ export const TEMPLATE = 'one-template';
 const HOLD = 'one-backup';
 
 /** Lists a dataset, with `all` its snapshots and children too, with `tree` all below it. Everybody may: it never takes sudo. Throws `notFound`. */
-export function list(dataset: string, types: 'filesystem' | 'all' | 'tree'): Command<Dataset[]> {
+export function list(
+  dataset: string,
+  types: 'filesystem' | 'all' | 'tree',
+  dryRun: readonly Dataset[] = [],
+): Command<Dataset[]> {
   const depth = { filesystem: [], all: ['-d', '1'], tree: ['-r'] }[types];
   const which = [...depth, '-t', types === 'filesystem' ? types : 'filesystem,snapshot'];
-  return zfs({ sudo: false }, ['list', '-Hp', ...which, '-o', COLUMNS.join(','), dataset], {
+  return zfs(undefined, ['list', '-Hp', ...which, '-o', COLUMNS.join(','), dataset], {
     purpose: `look at the dataset ${dataset}`,
     parse: ({ stdout }) =>
       stdout
         .split('\n')
         .filter((line) => line !== '')
         .map(parseLine),
-    dryRun: [],
+    dryRun: [planned(dataset), ...dryRun],
   });
-}
-
-/** Asks which files of a pool have errors that a scrub, or a read, has found (zpool-status(8), "-v"). */
-export function knownErrors(pool: string): Command<string[]> {
-  return {
-    argv: ['zpool', 'status', '-v', pool],
-    env: { LC_ALL: 'C' },
-    purpose: `ask for the errors of the pool ${pool}`,
-    parse: ({ stdout }) =>
-      (/^errors: Permanent errors[^\n]*\n([\s\S]*)$/m.exec(stdout)?.[1] ?? '')
-        .split('\n')
-        .map((line) => line.trim())
-        .filter((line) => line !== ''),
-    dryRun: [],
-  };
 }
 
 /** What every dataset of backups has: a write of what is there already costs nothing (zfsconcepts(7), nop-write). */
@@ -155,14 +156,14 @@ function change(access: ZfsAccess, args: readonly string[], purpose: string): Co
 }
 
 function zfs<T>(
-  { sudo }: ZfsAccess,
+  access: ZfsAccess | undefined,
   args: readonly string[],
   rest: Pick<Command<T>, 'purpose' | 'parse' | 'dryRun'>,
 ): Command<T> {
   return {
-    argv: sudo ? ['sudo', '-n', 'zfs', ...args] : ['zfs', ...args],
+    argv: access?.sudo ? ['sudo', '-n', 'zfs', ...args] : ['zfs', ...args],
     env: { LC_ALL: 'C' },
-    classify: (outcome, host) => explainZfsFailure(outcome, host, rest.purpose, sudo),
+    classify: (outcome, host) => explainZfsFailure(outcome, host, rest.purpose, access),
     ...rest,
   };
 }

@@ -1,16 +1,7 @@
 import type { StoredPoint } from '../engine/inventory';
 import type { PlacedPoint } from '../engine/inventory-chains';
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** `1.2 GiB`; nothing when it is not known. */
-export function sizeText(bytes: number | undefined): string {
-  if (bytes === undefined) return '';
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
+export { sizeText } from '../host/size-text';
 
 /** `2026-11-20 05:53:47`, in the time of this machine. */
 export function timeText(ms: number): string {

@@ -13,6 +13,9 @@ import { usage } from './call';
 import { nearestName } from './nearest';
 import type { ControlContext } from './subcommand';
 
+/** oned counts from 0, and never comes to this. */
+const NO_DATASTORE = 2 ** 31 - 1;
+
 /** What `open` needs of the context. */
 type Means = Pick<ControlContext, 'line' | 'screen' | 'frontEnd' | 'env' | 'signal' | 'drivers'>;
 
@@ -55,6 +58,12 @@ export class Datastores {
     return /^[0-9]+$/.test(fileOrId) ? this.#fromOned(fileOrId) : this.#fromFile(fileOrId);
   }
 
+  /** As it would be: no datastore has its id, so nothing is stored in it. Throws `notFound` or `config`. */
+  openNew(file: string): Promise<OpenedDatastore> {
+    const id = parseDatastoreId(String(NO_DATASTORE), 'the id of no datastore');
+    return this.#fromFile(file, { id, basePath: joinPath(this.#means.frontEnd.varDir, 'datastores', id) });
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#hosts.map((hosts) => hosts.close()));
   }
@@ -70,10 +79,10 @@ export class Datastores {
     return this.#opened({ document, driver, name: document.optionalTextOf('NAME') ?? '', from: 'oned' });
   }
 
-  async #fromFile(path: string): Promise<OpenedDatastore> {
+  async #fromFile(path: string, place = this.#placeOf(path)): Promise<OpenedDatastore> {
     const file = await readTemplate(path, this.#means.drivers);
     const { driver, attributes } = file;
-    const document = datastoreDocument(attributes, this.#placeOf(path));
+    const document = datastoreDocument(attributes, place);
     return this.#opened({ document, driver, name: singleValue(attributes, 'NAME') ?? '', from: 'file', file });
   }
 

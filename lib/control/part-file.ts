@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { DriverError } from '../errors';
@@ -15,13 +15,23 @@ export function partName(name: string): string {
   return `.${name}.${process.pid}.part`;
 }
 
+/** Makes a folder for what is restored, unless it is there; says what it removed of killed runs. Throws `failed`. */
+export async function prepareFolder(folder: AbsolutePath): Promise<string[]> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return await removeDeadParts(folder);
+  } catch (cause) {
+    throw new DriverError('failed', `${folder} cannot be used: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Removes what killed runs of this program left in a folder. */
 export async function removeDeadParts(folder: AbsolutePath): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await readdir(folder)) {
     const pid = PART.exec(name)?.[1];
     if (pid === undefined || (Number(pid) !== process.pid && (await isOurs(pid)))) continue;
-    await rm(joinPath(folder, name), { force: true });
+    await rm(joinPath(folder, name), { recursive: true, force: true });
     removed.push(name);
   }
   return removed;
@@ -95,12 +105,16 @@ export class PartFile {
 
   async #write(handle: FileHandle, chunk: Buffer): Promise<void> {
     this.#hash.update(chunk);
-    const at = this.#bytes;
     this.#bytes += chunk.length;
-    if (chunk.length >= HOLE_BYTES && isZero(chunk)) return;
-    for (let done = 0; done < chunk.length; )
-      done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
+    await writeSparsely(handle, chunk, this.#bytes - chunk.length);
   }
+}
+
+/** Writes a piece of a new file, unless it is all zeros: a hole shows the same. The file gets its size at its end. */
+export async function writeSparsely(handle: FileHandle, chunk: Buffer, at: number): Promise<void> {
+  if (chunk.length >= HOLE_BYTES && isZero(chunk)) return;
+  for (let done = 0; done < chunk.length; )
+    done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
 }
 
 /** Gives a complete file its name, and has the disk remember it. */
@@ -139,7 +153,8 @@ function isZero(chunk: Buffer): boolean {
   return chunk[0] === 0 && chunk.compare(chunk, 1, chunk.length, 0, chunk.length - 1) === 0;
 }
 
-function cannotWrite(path: string, error: NodeJS.ErrnoException): DriverError {
+/** The error for a file here that does not take what is written. */
+export function cannotWrite(path: string, error: NodeJS.ErrnoException): DriverError {
   if (error.code === 'ENOSPC' || error.code === 'EDQUOT')
     return new DriverError('noSpace', `no space is left for ${path}`, {
       hint: 'Free some space and run it again',

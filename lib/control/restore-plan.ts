@@ -66,7 +66,7 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
     files.tpm === undefined ? undefined : await attempt('the TPM state', engine.read(files.point, files.tpm.path));
 
   const diskIds = chooseDisks(files, wish.diskIds, source);
-  const isFull = linksOf(chosen).length === 1 && chosen.point.type === 'FULL';
+  const isFull = linksOf(chosen).length === 1 && (chosen.point.type === 'FULL' || chosen.point.standsAlone);
   const disks = diskIds.map((diskId) => {
     const { url } = files.disks.get(diskId) as { url: string };
     const isArchive = opened.driver.parseUrl(url).format === 'rbd';
@@ -102,7 +102,8 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
   return { folder, disks, texts, template: isWhole ? 'vm.template' : undefined, problems };
 }
 
-function chooseDisks({ disks }: PointFiles, wanted: readonly DiskId[], source: string): DiskId[] {
+/** The disks that are wanted: all, if none is named. Throws `notFound`. */
+export function chooseDisks({ disks }: PointFiles, wanted: readonly DiskId[], source: string): DiskId[] {
   const missing = wanted.find((id) => !disks.has(id));
   if (missing !== undefined) {
     throw new DriverError('notFound', `backup ${source} holds no disk ${missing}`, {

@@ -1,19 +1,14 @@
-import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { DriverError } from '../errors';
 import type { Host } from '../host/host';
-import { type AbsolutePath, parseAbsolutePath, parseDiskId, parseIncrementId, parseVmId } from '../opennebula/ids';
-import { parseSource } from '../opennebula/increment';
-import { pointText, sizeText, timeText } from './backup-texts';
+import { parseAbsolutePath, parseDiskId } from '../opennebula/ids';
+import { sizeText } from './backup-texts';
 import { usage } from './call';
-import { removeDeadParts } from './part-file';
-import { choosePoint, parseMoment, wholeChain } from './point-choice';
+import { prepareFolder } from './part-file';
+import { findPoint, POINT_OPTIONS, wantedPoint } from './point-options';
 import { planRestore, type RestorePlan } from './restore-plan';
 import { Restoring } from './restoring';
-import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
-
-const WHICH = ['at', 'increment', 'source', 'latest'] as const;
 
 /** restore: a VM's disks into a folder, without oned. */
 export const restore: Subcommand = {
@@ -27,17 +22,13 @@ export const restore: Subcommand = {
     ),
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
-    { name: 'vm', value: 'N', describe: 'The VM (required)' },
+    ...POINT_OPTIONS,
     {
       name: 'to',
       value: 'DIR',
       describe: 'Where its files go (required); made if it is not there',
       completes: 'folder',
     },
-    { name: 'latest', describe: 'The newest backup, which is also the default' },
-    { name: 'at', value: 'TIME', describe: 'The newest one up to that time: 2026-11-20, "2026-11-20 05:53"' },
-    { name: 'increment', value: 'N', describe: 'This increment, of the newest chain that has it' },
-    { name: 'source', value: 'S', describe: 'The backup of that name, as the list shows it' },
     { name: 'disk', value: 'D', describe: 'Only this disk', many: true },
     { name: 'format', value: 'F', describe: 'qcow2 (default) or raw', completes: ['qcow2', 'raw'] },
     { name: 'yes', describe: 'Replace files in DIR that are not of this backup' },
@@ -52,34 +43,22 @@ export const restore: Subcommand = {
   findings: 'something of the backup, but no disk, could not be restored',
   async run(context) {
     const { line, screen } = context;
-    const vmId = line.required('vm', parseVmId, 'the VM whose backup is meant');
+    const wanted = wantedPoint(line);
     const folder = parseAbsolutePath(
       resolve(line.required('to', (text) => text, 'the folder for the files')),
       '--to',
       'usage',
     );
-    const given = WHICH.filter((name) => line.flag(name) || line.text(name) !== undefined);
-    if (given.length > 1)
-      throw usage('restore', `${given.map((name) => `--${name}`).join(' and ')} exclude each other`);
     const format = line.text('format') ?? 'qcow2';
     if (format !== 'qcow2' && format !== 'raw')
       throw usage('restore', `--format is ${JSON.stringify(format)}, not qcow2 or raw`);
-    const wanted = {
-      vmId,
-      source: line.optional('source', parseSource),
-      incrementId: line.optional('increment', parseIncrementId),
-      untilMs: line.optional('at', parseMoment),
-    };
     const diskIds = line.texts('disk').map((text) => parseDiskId(text, '--disk', 'usage'));
 
     const opened = await context.open(line.word('FILE|ID'));
-    const inventory = inventoryOf(opened);
-    const { placed } = await storedBackups(inventory, vmId);
-    const chosen = choosePoint(placed, wanted);
-    const links = wholeChain(chosen, placed);
-    screen.note(`${pointText(chosen.point)} of ${timeText(chosen.point.timeMs)}, ${links.length} in its chain`);
+    const { chosen, inventory } = await findPoint(opened, wanted, screen);
     const plan = await planRestore(chosen, { opened, inventory, folder, format, diskIds });
-    await makeFolder(folder, context);
+    const removed = await prepareFolder(folder);
+    if (removed.length > 0) screen.note(`removed what an interrupted restore had left: ${removed.join(', ')}`);
     const restoring = new Restoring(plan, opened, context);
     await restoring.refuseOthers(line.flag('yes'));
     await refuseFull(plan, restoring, context, opened.hosts().local);
@@ -102,16 +81,6 @@ export const restore: Subcommand = {
     return problems.length === 0 ? 0 : 1;
   },
 };
-
-async function makeFolder(folder: AbsolutePath, { screen }: Pick<ControlContext, 'screen'>): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const removed = await removeDeadParts(folder);
-    if (removed.length > 0) screen.note(`removed what an interrupted restore had left: ${removed.join(', ')}`);
-  } catch (cause) {
-    throw new DriverError('failed', `${folder} cannot be used: ${(cause as Error).message}`, { cause });
-  }
-}
 
 /** A disk that does not fit is not begun. */
 async function refuseFull(

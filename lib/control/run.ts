@@ -48,6 +48,7 @@ async function carryOut(
   const context: ControlContext = {
     ...{ ...means, script },
     open: (fileOrId) => datastores.open(fileOrId),
+    openNew: (file) => datastores.openNew(file),
     template: (file) => readTemplate(file, drivers),
   };
   try {

@@ -72,6 +72,8 @@ export interface ControlContext {
   readonly script: string;
   /** A datastore, its hosts and its engine, by its id or by the file of its template. Throws `usage`, `config` or `oned`. */
   readonly open: (fileOrId: string) => Promise<OpenedDatastore>;
+  /** A datastore that is not registered yet, by the file of its template. Throws `notFound` or `config`. */
+  readonly openNew: (file: string) => Promise<OpenedDatastore>;
   /** The template in a file, which need not be registered. Throws `notFound` or `config`. */
   readonly template: (file: string) => Promise<TemplateOfFile>;
 }

@@ -1,5 +1,6 @@
 import type { Damage } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+import type { OnedBackup } from './oned-backups';
 
 /** Something wrong, as it is told. */
 export interface Finding {
@@ -13,16 +14,25 @@ export interface Finding {
   readonly neededBy: readonly string[];
 }
 
-/** What is wrong: backups that are gone, and those of which something is damaged. What only builds on them is not blamed. */
-export function findingsOf(placed: readonly PlacedPoint[], damages: readonly Damage[]): Finding[] {
+/**
+ * What is wrong: backups that are gone, by what builds on them or by oned's list, and those of which something is damaged.
+ * What only builds on them is not blamed.
+ */
+export function findingsOf(
+  placed: readonly PlacedPoint[],
+  damages: readonly Damage[],
+  onlyOned: readonly OnedBackup[],
+): Finding[] {
   const gone = new Map<string, Finding>();
   for (const one of placed.filter(({ parent, missing }) => parent === undefined && missing !== undefined)) {
-    const { vmId, repository } = one.point;
+    const { vmId, repository, standsAlone, disks } = one.point;
     const key = `${vmId}/${repository}/${one.missing}/${one.point.imageId ?? one.point.source}`;
-    const neededBy = [one, ...dependantsOf(one)].map(({ point }) => point.source);
+    const neededBy = standsAlone ? [] : [one, ...dependantsOf(one)].map(({ point }) => point.source);
+    const ids = [...new Set(disks.map(({ id }) => id))].join(', ');
+    const what = ids === '' ? 'it is gone' : `it is gone, with disk ${ids}`;
     const before = gone.get(key);
     gone.set(key, {
-      ...{ vm: vmId, increment: one.missing as number, source: null, disk: null, what: 'it is gone' },
+      ...{ vm: vmId, increment: one.missing as number, source: null, disk: null, what },
       neededBy: [...(before?.neededBy ?? []), ...neededBy],
     });
   }
@@ -34,7 +44,21 @@ export function findingsOf(placed: readonly PlacedPoint[], damages: readonly Dam
     const neededBy = of === undefined || isOwn ? [] : needing(of, diskId);
     return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
   });
-  return [...gone.values(), ...damaged];
+  const lost = onlyOned
+    .filter(
+      ({ vmId, incrementId }) => ![...gone.values()].some((one) => one.vm === vmId && one.increment === incrementId),
+    )
+    .map(({ vmId = null, incrementId = 0, source }): Finding => {
+      return {
+        vm: vmId,
+        increment: incrementId,
+        source,
+        disk: null,
+        what: 'oned lists it, and it is gone',
+        neededBy: [],
+      };
+    });
+  return [...gone.values(), ...lost, ...damaged];
 }
 
 /** What cannot be restored without that disk of a backup: what builds on it for as long as each holds the disk. */

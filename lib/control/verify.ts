@@ -2,9 +2,11 @@ import { resolve } from 'node:path';
 import type { Damage, Inventory } from '../engine/inventory';
 import { grouped, type PlacedPoint } from '../engine/inventory-chains';
 import { asDriverError, type DriverError } from '../errors';
-import { parseAbsolutePath, parseVmId } from '../opennebula/ids';
+import { parseAbsolutePath, parseVmId, type VmId } from '../opennebula/ids';
 import type { CommandLine } from './call';
 import { usage } from './call';
+import { askOned, compareWithOned, type OnedBackup } from './oned-backups';
+import type { OpenedDatastore } from './open-datastore';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
 import { type Finding, findingsOf } from './verify-findings';
@@ -52,10 +54,13 @@ export const verify: Subcommand = {
     if (share > 0 && share < 1) screen.note(`reading ${line.text('sample')} of the data, part of seed ${state.seed}`);
 
     const inventory = inventoryOf(opened);
+    const answer = await askOned(opened, context);
+    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
     const { placed } = await storedBackups(inventory, vmId);
+    const lost = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
-    const findings = findingsOf(placed, damages);
+    const findings = findingsOf(placed, damages, lost);
     if (line.flag('json')) {
       const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
       screen.json({ ...told, failures: failures.map(({ message }) => message) });
@@ -66,6 +71,22 @@ export const verify: Subcommand = {
     return findings.length > 0 ? 1 : (failure?.exitCode ?? 0);
   },
 };
+
+/** What oned lists and the server does not hold; asked twice, for one may have been removed just then. */
+async function stillLost(
+  placed: readonly PlacedPoint[],
+  vmId: VmId | undefined,
+  backups: readonly OnedBackup[],
+  opened: OpenedDatastore,
+  context: ControlContext,
+): Promise<readonly OnedBackup[]> {
+  const points = placed.map(({ point }) => point);
+  const wanted = backups.filter((one) => vmId === undefined || one.vmId === vmId);
+  const missing = compareWithOned(points, wanted).onlyOned;
+  const again = missing.length === 0 ? undefined : await askOned(opened, context);
+  if (again === undefined || 'why' in again) return [];
+  return missing.filter(({ source }) => again.backups.some((one) => one.source === source));
+}
 
 function shareOf(line: CommandLine): number {
   const text = line.text('sample');

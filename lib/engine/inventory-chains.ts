@@ -11,7 +11,7 @@ export interface PlacedPoint {
   readonly children: readonly PlacedPoint[];
   /** Why it cannot be restored; undefined when nothing is seen to be wrong. */
   readonly problem: string | undefined;
-  /** The increment that is missing, where that is the problem. */
+  /** The increment that it builds on and that is missing, which need be no problem of its own. */
   readonly missing: IncrementId | undefined;
   /** The merged backup that stands in its place. */
   readonly supersededBy: StoredPoint | undefined;
@@ -119,9 +119,9 @@ function place(one: Placing, all: readonly Placing[]): void {
   const wanted = point.parentId ?? ((incrementId - 1) as IncrementId);
   const parent = parentOf(one, wanted, all);
   if (parent === undefined) {
-    if (needsNone) return;
+    if (needsNone && !isLost(one, wanted, all)) return;
     one.missing = wanted;
-    one.problem ??= `increment ${wanted} is gone`;
+    if (!needsNone) one.problem ??= `increment ${wanted} is gone`;
     return;
   }
   one.parent = parent;
@@ -153,8 +153,17 @@ function parentOf(one: Placing, wanted: IncrementId, all: readonly Placing[]): P
   return fitting.find(stands) ?? newest;
 }
 
-/** Images tell, where both are known; else whether the VM began a new chain after the other one. */
+/** The oldest of a chain are the first to go: one that is gone although an older one is there was lost. */
+function isLost({ point: { type, chain } }: Placing, wanted: IncrementId, all: readonly Placing[]): boolean {
+  if (type === 'FULL' || chain === undefined) return false;
+  return all.some(
+    ({ point }) => point.chain === chain && point.incrementId !== undefined && point.incrementId < wanted,
+  );
+}
+
+/** Their chain's own name tells, or images, where both are known; else whether the VM began a new chain after the other one. */
 function isSameChain({ point }: Placing, other: Placing, all: readonly Placing[]): boolean {
+  if (point.chain !== undefined && other.point.chain !== undefined) return point.chain === other.point.chain;
   const { imageId } = firstOf(other);
   if (point.imageId !== undefined && imageId !== undefined) return point.imageId === imageId;
   const family = sourcesOf(other);

@@ -22,6 +22,8 @@ export interface StoredPoint {
   /** Where it is kept, by name: what is kept in different places never builds on each other. */
   readonly repository: string;
   readonly incrementId?: IncrementId | undefined;
+  /** The same for all of a chain, and for no other one, where the engine notes it. */
+  readonly chain?: string | undefined;
   /** The number of the increment that it builds on. */
   readonly parentId?: IncrementId | undefined;
   readonly type: 'FULL' | 'INCREMENT' | 'UNKNOWN';

@@ -1,13 +1,31 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Test } from 'tap';
+import { flipBlock, leaveFillings } from './backups-machine';
 import type { BackupsWorld } from './backups-world';
 
+/** What was damaged, and how to mend it. */
+export interface Flipped {
+  readonly damaged: readonly { readonly source: string; readonly disk: number }[];
+  readonly mend: () => void;
+}
+
+/** What was left behind: what is dead, and what is not. */
+export interface Left {
+  readonly left: readonly string[];
+  readonly kept: readonly string[];
+  /** Ends who uses what is not dead. */
+  readonly release: () => void;
+}
+
 /** Changes one byte of what is stored of VM 1, and says which disks that damages. */
-export function flipOne(b: BackupsWorld): { source: string; disk: number }[] {
+export function flipOne(b: BackupsWorld): Flipped {
+  return b.w.machine === undefined ? { damaged: flipFile(b), mend: b.putBack } : flipBlock(b, b.w.machine);
+}
+
+function flipFile(b: BackupsWorld): Flipped['damaged'] {
   const folder = join(b.w.datastore, '1');
   const flip = (path: string, at: number): void => {
     execFileSync('chmod', ['u+w', path]);
@@ -41,9 +59,28 @@ export function flipOne(b: BackupsWorld): { source: string; disk: number }[] {
   );
 }
 
+/** Takes a backup of VM 1 away, as nobody should. */
+export function lose({ w }: BackupsWorld, source: string): void {
+  const snapshot = `${w.datastore.slice(1)}/1@one-backup-${source}`;
+  if (w.machine !== undefined) w.machine.shSync(`zfs release one-backup ${snapshot} && zfs destroy ${snapshot}`);
+  else if (w.driver === 'rsync') rmSync(join(w.datastore, '1', source), { recursive: true });
+  else {
+    const folder = join(w.datastore, '1', 'snapshots');
+    for (const name of readdirSync(folder).filter((one) => one.startsWith(source)))
+      rmSync(join(folder, name), { force: true });
+  }
+}
+
+/** Whether something is on the backup server. */
+export function isStored({ w }: BackupsWorld, path: string): boolean {
+  if (w.machine === undefined) return existsSync(path);
+  return w.machine.shSync(`test -e '${path}' && echo yes || true`) === 'yes';
+}
+
 /** Leaves what dead actions leave, and what only looks like it. */
-export async function leaveBehind(t: Test, b: BackupsWorld): Promise<{ left: string[]; kept: string[] }> {
+export async function leaveBehind(b: BackupsWorld): Promise<Left> {
   const { w } = b;
+  if (w.machine !== undefined) return leaveFillings(w.machine, w.datastore);
   const make = (...names: string[]): string => {
     const path = join(...names);
     mkdirSync(path, { recursive: true });
@@ -58,9 +95,8 @@ export async function leaveBehind(t: Test, b: BackupsWorld): Promise<{ left: str
     const held = make(repository, '.receiving-0d');
     kept.push(held);
     const holder = spawn('flock', ['--shared', held, 'sleep', '600'], { stdio: 'ignore', detached: true });
-    t.teardown(() => process.kill(-(holder.pid as number), 'SIGKILL'));
     while (!isHeld(held)) await sleep(20);
-    return { left, kept };
+    return { left, kept, release: () => process.kill(-(holder.pid as number), 'SIGKILL') };
   }
   left.push(make(w.datastore, `1.new-${hostname()}.4194304.abc`), make(w.datastore, '1.broken-abc'));
   kept.push(make(w.datastore, `1.new-${hostname()}.${process.pid}.abc`));
@@ -76,7 +112,11 @@ export async function leaveBehind(t: Test, b: BackupsWorld): Promise<{ left: str
   while (locks().length === 0 && dying.exitCode === null) await sleep(20);
   dying.kill('SIGKILL');
   await new Promise((resolve) => dying.once('close', resolve));
-  return { left: [...left, upload, ...locks().map((name) => join(repository, 'locks', name))], kept };
+  return {
+    left: [...left, upload, ...locks().map((name) => join(repository, 'locks', name))],
+    kept,
+    release: () => {},
+  };
 }
 
 function isHeld(folder: string): boolean {
@@ -95,7 +135,7 @@ export async function leaveMerged(b: BackupsWorld): Promise<string[]> {
   if (w.driver === 'rsync') {
     await b.ours.flatten(chain, 2);
     const replaced = sources.slice(0, 3);
-    const copies = replaced.map((source) => join(w.folder, 'saved', '1', source));
+    const copies = replaced.map((source) => join(`${w.datastore}.kept`, '1', source));
     execFileSync('cp', ['-a', ...copies, join(w.datastore, '1')]);
     return replaced;
   }

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { formatTemplate } from '../../lib/opennebula/template-text';
@@ -13,7 +12,7 @@ import type { DriverName } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { quickenKey } from '../helpers/quick-key';
 
-/** Backups of VM 1 (increments 0 to 3, by our drivers), of VM 1 in job 0, and of VM 10 by the stock driver. */
+/** Backups of VM 1 (increments 0 to 3, by our drivers), of VM 1 in job 0, and of VM 10 by the stock driver, where there is one. */
 export type BackupsWorld = Awaited<ReturnType<typeof openBackups>>;
 
 /** Nobody listens there: oned is gone. */
@@ -41,8 +40,7 @@ export async function openBackups(driver: DriverName, programs?: string) {
     new StockDriver(blank, w.password, stockHome).init();
     quickenKey(blank, w.password);
   }
-  mkdirSync(w.datastore, { recursive: true });
-  /** Makes the repository of a VM or job, where the driver has one. */
+  if (driver !== 'zfs') mkdirSync(w.datastore, { recursive: true });
   const repository = (name: string): string => {
     const path = join(w.datastore, name);
     if (driver === 'restic') execFileSync('cp', ['-a', blank, path]);
@@ -57,13 +55,16 @@ export async function openBackups(driver: DriverName, programs?: string) {
   const foreign = await ours.backUp(story.foreign, 1, 0);
   const stock = repository('10');
   const stockRsync = new StockRsyncDriver(w.datastore);
-  const neighbour = story.neighbour.map(({ folder, incrementId: id }): Known => {
-    if (driver === 'rsync') return { id, source: stockRsync.backUp(10, folder) };
-    return { id, source: new StockDriver(stock, w.password, stockHome).backUpCopy(10, folder, staging(10)) };
-  });
+  const neighbour: Known[] = [];
+  for (const stage of story.neighbour) {
+    const { folder, incrementId: id } = stage;
+    if (driver === 'zfs') neighbour.push({ id, source: await ours.backUp(stage, 10) });
+    else if (driver === 'rsync') neighbour.push({ id, source: stockRsync.backUp(10, folder) });
+    else
+      neighbour.push({ id, source: new StockDriver(stock, w.password, stockHome).backUpCopy(10, folder, staging(10)) });
+  }
   const file = join(w.folder, 'backups.ds');
-  const own = w.traits.attributes({ user: userInfo().username, temporary: w.temporary, password: w.password });
-  const attributes = { NAME: 'backups', TYPE: 'BACKUP_DS', DS_MAD: driver, TM_MAD: '-', ...own };
+  const attributes = { NAME: 'backups', TYPE: 'BACKUP_DS', DS_MAD: driver, TM_MAD: '-', ...w.attributes };
   writeFileSync(file, formatTemplate(Object.entries(attributes)));
 
   const at = (name: string): string => join(w.folder, name);
@@ -77,8 +78,7 @@ export async function openBackups(driver: DriverName, programs?: string) {
     if (ended.code !== 0) throw new Error(`${words.join(' ')}: exit code ${ended.code}: ${ended.stderr}`);
     return ended;
   };
-  const saved = at('saved');
-  execFileSync('cp', ['-a', w.datastore, saved]);
+  const putBack = w.traits.keep(w.datastore);
 
   return {
     ...{ w, story, ours, chain, foreign, neighbour, file, at, run },
@@ -90,10 +90,9 @@ export async function openBackups(driver: DriverName, programs?: string) {
     listed: async (...words: string[]): Promise<Listed[]> =>
       (JSON.parse((await ok(call('list', '--json', ...words))).stdout) as { backups: Listed[] }).backups,
     /** Undoes what a test did to the stored backups. */
-    putBack(): void {
-      rmSync(w.datastore, { recursive: true, force: true });
-      execFileSync('cp', ['-a', saved, w.datastore]);
-    },
+    putBack,
+    /** Makes the repository of a VM, where the driver has one. */
+    init: repository,
     /** Restic as the admin runs it on the server. */
     stock: (name: string): StockDriver => new StockDriver(join(w.datastore, name), w.password, stockHome),
     start: (words: readonly string[]): ReturnType<FrontEndWorld['start']> => w.start('backupctl', words, '', home),

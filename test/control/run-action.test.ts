@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ERROR_KINDS } from '../../lib/errors';
 import { BackedUpVm } from '../helpers/backed-up-vm';
-import { DRIVERS } from '../helpers/drivers';
+import { FOLDER_DRIVERS } from '../helpers/drivers';
 import { deployId, type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 
 let world: FrontEndWorld;
@@ -22,7 +22,7 @@ function writeTemplate(): string {
   return path;
 }
 
-for (const driver of DRIVERS) {
+for (const driver of FOLDER_DRIVERS) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver });
     t.teardown(() => world.stop());

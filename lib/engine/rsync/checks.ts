@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { sha256, sha256Slowly } from '../../command/checksum';
 import { readHeaders } from '../../command/qcow2-header';
 import * as qemuImg from '../../command/qemu-img';
@@ -8,6 +7,7 @@ import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { Manifest, ManifestFile } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
+import { sampled } from '../sampled';
 
 /** A backup and its manifest. */
 interface Stored {
@@ -20,50 +20,25 @@ interface Place {
   readonly basePath: AbsolutePath;
 }
 
-/** Shares below this are taken for it: the files are divided into at most so many parts. */
-const MOST_PARTS = 1000;
-
 /** One check for each backup: that its files are there, the form of its disks, and as much of the data as is asked for. */
 export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
   const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
-  const read = sampled(stored, extent);
+  const known = stored.flatMap(({ point, manifest }) =>
+    (manifest?.files ?? []).filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
+  );
+  const files = known.map(({ point, name, sizeBytes }) => ({
+    key: `${point.vmId}/${point.source}/${name}`,
+    sizeBytes,
+  }));
+  const read = sampled(files, extent);
   return stored.map(({ point, manifest }) => {
-    const files = (manifest?.files ?? []).filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
+    const chosen = (manifest?.files ?? []).filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
     return {
       id: `backup:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
-      run: () => new BackupCheck(point, place, hasQemu).run(files, extent.bandwidthLimitKib),
+      run: () => new BackupCheck(point, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
     };
   });
-}
-
-/**
- * Chooses the files to read: in an order that only their names give they are laid end to end and cut into equal parts,
- * and the seed says which part it is, so that seeds one after the other come to all of them.
- */
-export function sampled(stored: readonly Stored[], { share, seed }: CheckExtent): Set<string> {
-  const all = stored
-    .flatMap(({ point, manifest }) =>
-      (manifest?.files ?? []).map(({ name, sizeBytes, sha256: hash }) => {
-        const key = `${point.vmId}/${point.source}/${name}`;
-        return { key, sizeBytes, hash, order: createHash('sha256').update(key).digest('hex') };
-      }),
-    )
-    .filter(({ hash }) => hash !== undefined)
-    .sort((a, b) => (a.order < b.order ? -1 : 1));
-  if (share >= 1) return new Set(all.map(({ key }) => key));
-  if (share <= 0) return new Set();
-  const parts = Math.min(MOST_PARTS, Math.max(2, Math.round(1 / share)));
-  const total = all.reduce((sum, { sizeBytes }) => sum + sizeBytes + 1, 0);
-  const part = seed % parts;
-  const chosen = new Set<string>();
-  let end = 0;
-  for (const { key, sizeBytes } of all) {
-    const middle = end + (sizeBytes + 1) / 2;
-    end += sizeBytes + 1;
-    if (Math.floor((middle / total) * parts) === part) chosen.add(key);
-  }
-  return chosen;
 }
 
 class BackupCheck {

@@ -6,8 +6,9 @@ import { Shelf } from '../../host/shelf';
 import { makeTemporaryFolder } from '../../host/temporary-folder';
 import { type BackupUrl, formatBackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import { newestOf } from '../chain';
 import { byDisk, type DiskFiles } from '../chain-files';
-import type { EngineContext } from '../engine';
+import type { DiskInPlace, EngineContext } from '../engine';
 import { byImport, holds, missingDisk } from '../point-files';
 import { needOnServer } from '../server-tools';
 import type { RsyncConfig } from './config';
@@ -27,21 +28,31 @@ export interface DownloadMeans {
  */
 export async function download(url: BackupUrl, output: Writable, means: DownloadMeans): Promise<void> {
   const { folder } = means;
-  const links = await folder.resolve(url.chain);
-  const newest = links.length - 1;
   if (url.disk === 'tpm') {
-    const held = (await folder.chainFiles([links[newest] as (typeof links)[0]])).find(({ name }) => holds(name, url));
+    const newest = newestOf(await folder.resolve(url.chain));
+    const held = (await folder.chainFiles([newest])).find(({ name }) => holds(name, url));
     if (held === undefined) throw missingDisk(url);
     return stream(held.path, output, means);
   }
-  const [files] = byDisk(
-    (await folder.chainFiles(links)).filter(({ name }) => holds(name, url)),
-    newest,
-  ).values();
-  if (files === undefined) throw missingDisk(url);
+  const files = await filesOf(url, folder);
   if (url.format === 'rbd') return streamExports(files, output, means);
   if (files.length === 1) return stream(files[0].path, output, means);
   await streamMerged(url, files, output, means);
+}
+
+/** Where the disk of a URL is on the backup server. Throws `notFound`, or `damaged`. */
+export async function inPlace(url: BackupUrl, { folder, config }: DownloadMeans): Promise<DiskInPlace> {
+  const chain = await openDisk(folder.server, await filesOf(url, folder));
+  return { host: folder.server, chain, temporary: config.temporaryFolder };
+}
+
+/** The files of a disk, in the order of its chain. Throws `notFound`. */
+async function filesOf(url: BackupUrl, folder: VmFolder): Promise<DiskFiles> {
+  const links = await folder.resolve(url.chain);
+  const held = (await folder.chainFiles(links)).filter(({ name }) => holds(name, url));
+  const [files] = byDisk(held, links.length - 1).values();
+  if (files === undefined) throw missingDisk(url);
+  return files;
 }
 
 /** The shelf on which the first evaluation of a download command leaves its merged disk for the second. */

@@ -7,13 +7,24 @@ import type { BackupImage } from '../../opennebula/image';
 import { DRIVER_VERSION } from '../../version';
 import { chainOf, newestOf, relatedTo } from '../chain';
 import { nameOf } from '../chain-files';
-import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type {
+  BackupSource,
+  DiskInPlace,
+  Engine,
+  EngineContext,
+  FlattenedChain,
+  Point,
+  PointFiles,
+  StoredBackup,
+} from '../engine';
+import type { Examination } from '../examination';
 import type { Inventory } from '../inventory';
 import { pointFiles } from '../point-files';
 import { needOnServer } from '../server-tools';
 import { backUp } from './backup';
 import { parseRsyncConfig, type RsyncConfig } from './config';
-import { type DownloadMeans, download, shelfOf } from './download';
+import { type DownloadMeans, download, inPlace, shelfOf } from './download';
+import { rsyncExamination } from './examination';
 import { flatten } from './flatten';
 import { RsyncInventory } from './inventory';
 import { VmFolder, vmIdIn } from './vm-folder';
@@ -99,8 +110,16 @@ export class RsyncEngine implements Engine {
     if (url.chain.length > 1) await shelfOf(url, await this.#downloadMeans(url)).clear();
   }
 
+  async inPlace(url: BackupUrl): Promise<DiskInPlace> {
+    return inPlace(url, await this.#downloadMeans(url));
+  }
+
   inventory(): Inventory {
     return new RsyncInventory({ server: () => this.#server(), config: this.#config, context: this.#context });
+  }
+
+  examination(): Examination {
+    return rsyncExamination(this.#config, this.#context);
   }
 
   async #downloadMeans(url: BackupUrl): Promise<DownloadMeans> {

@@ -5,10 +5,14 @@ import * as qemuImg from '../../command/qemu-img';
 import * as zfs from '../../command/zfs';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
-import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import { MANIFEST_FILE, type ManifestFile, parseManifest } from '../../opennebula/manifest';
 import { type Backup, folderOf, ifMissing, type State, type VmDataset } from './vm-dataset';
+
+/** How a file of a backup is called in its VM's dataset: there is one of a disk, and so no number of an increment. */
+function nameOf({ name, diskId }: ManifestFile): string {
+  return diskId === undefined ? name : `disk.${diskId}`;
+}
 
 /** What is applied to a VM's dataset. */
 export interface Application {
@@ -31,11 +35,13 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   const { lock, folder, files, parent } = application;
   await bringTo(parent ?? state.backups.at(-1), dataset, state);
   await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
-  const held = new Set((await server.files.list(mountpoint, [])).map(({ name }) => name));
-  for (const { name } of files.filter(({ diskId }) => diskId !== undefined)) {
-    const disk = parseDiskFile(name);
-    const target = `disk.${disk?.diskId}`;
-    const staged = joinPath(folder, name);
+  const disks = files.filter(({ diskId }) => diskId !== undefined);
+  const inDryRun = { type: 'file' as const, modifiedAt: 0 };
+  const dryRun = (parent === undefined ? [] : disks).map((disk) => ({ ...disk, name: nameOf(disk), ...inDryRun }));
+  const held = new Set((await server.files.list(mountpoint, dryRun)).map(({ name }) => name));
+  for (const disk of disks) {
+    const target = nameOf(disk);
+    const staged = joinPath(folder, disk.name);
     const paths = held.has(target) ? [staged, joinPath(mountpoint, target)] : [staged];
     const [added, current] = (await server.run(readHeaders(paths))) as [DiskHeader, DiskHeader | undefined];
     // A disk that the parent does not have was added to the VM: its first file is all of it.
@@ -50,7 +56,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
       others.map((name) => joinPath(folder, name)),
     ),
   );
-  const kept = files.map(({ name, diskId }) => (diskId === undefined ? name : `disk.${diskId}`));
+  const kept = files.map(nameOf);
   await server.run(removeOthers(mountpoint, kept));
 }
 
@@ -58,7 +64,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
  * Takes back what a dead action, or anybody else, has changed since a backup. Without a backup nothing is kept. The
  * manifest is the first that goes when something is changed, and the last that comes; ZFS keeps that order on disk.
  */
-async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
+export async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
   if ((await sourceOf(state, server)) === backup.source) return;

@@ -9,13 +9,14 @@ import { formatManifest, MANIFEST_FILE, type ManifestFile } from '../../opennebu
 import type { BackupSource, EngineContext, StoredBackup } from '../engine';
 import { type Filling, fillFolder, newSource } from '../filling';
 import { manifestFile, manifestOf, sizeMbOf } from '../manifests';
+import { needOnServer } from '../server-tools';
 import { examineStaging } from '../staging';
 import { transfer } from '../transfer';
 import { type Application, apply } from './apply';
 import type { ZfsConfig } from './config';
 import { ensureClone, ensureDatastore } from './create';
 import { formatDisks } from './disks';
-import { type Backup, parentOf, type State, type VmDataset } from './vm-dataset';
+import { type Backup, parentOf, plannedParent, type State, type VmDataset } from './vm-dataset';
 
 /** In the datastore's dataset: what is on its way, a folder for each VM. */
 export const INCOMING = '.incoming';
@@ -52,7 +53,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
       },
     );
   }
-  const before = await dataset.look();
+  await needOnServer(server, ['rsync', 'qemu-img', 'zfs']);
+  const before = await dataset.look(plannedParent(source.vm, dataset));
   await parentOf(source, before?.backups ?? []);
   const parent = { server, config, datastoreId: context.datastore.id };
   const place = joinPath(await ensureDatastore(parent), INCOMING, source.vm.id);
@@ -89,7 +91,7 @@ async function store(
   const { dataset, config, context, driver } = means;
   const { server, access } = dataset;
   const { files } = application;
-  const state = await dataset.look();
+  const state = await dataset.look(plannedParent(source.vm, dataset));
   if (state === undefined)
     throw new DriverError('failed', `the dataset ${dataset.name} was destroyed meanwhile`, { host: server.name });
   const parent = await parentOf(source, state.backups);
@@ -116,7 +118,9 @@ async function takeBack(name: string, dataset: VmDataset, state: State, { log }:
   const run = { evenAbortedMs: CLEAN_UP_LIMIT_MS };
   const last = state.backups.at(-1);
   try {
-    await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {}); // most often it is not there
+    // Most often it is not there; else it may be held, or about to be.
+    await server.run(zfs.release(access, dataset.name, [name]), run).catch(() => {});
+    await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {});
     if (last !== undefined && state.isNewest(last))
       await server.run(zfs.rollback(access, dataset.name, last.source), run);
   } catch (error) {

@@ -34,6 +34,8 @@ const COMPRESSIONS = [
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((level) => `gzip-${level}` as const),
 ];
 const UNITS = 'KMGTP';
+/** ZFS counts bytes in 64 bits. */
+const QUOTA = /^(none|[1-9][0-9]{0,6}[KMGT]|[1-9][0-9]{0,3}P)$/i;
 
 /** Reads a ZFS datastore's template. Throws `config`, naming the attribute. */
 export function parseZfsConfig(datastore: Datastore): ZfsConfig {
@@ -48,9 +50,7 @@ export function readZfsConfig(attributes: Attributes): ZfsConfig {
     dataset: attributes.required('ZFS_DATASET', parseDatasetName),
     sudo: attributes.yesNo('ZFS_SUDO') ?? false,
     compression: compressionOf(attributes.oneOf('ZFS_COMPRESSION', COMPRESSIONS) ?? 'lz4'),
-    quotaBytes: sizeBytes(
-      attributes.matching('ZFS_QUOTA', /^(none|[1-9][0-9]{0,8}[KMGTP])$/i, 'a size (500G) or none'),
-    ),
+    quotaBytes: sizeBytes(attributes.matching('ZFS_QUOTA', QUOTA, 'a size (500G) of at most 9999P, or none')),
     hold: attributes.yesNo('ZFS_HOLD') ?? true,
     bandwidthLimitKib: attributes.integer('ZFS_BWLIMIT', 1, 1_000_000_000),
     throttle: readThrottle(attributes, 'ZFS'),

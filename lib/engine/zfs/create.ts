@@ -21,20 +21,25 @@ export interface Parent {
  * dataset, which the admin has given to the login: a clone's folder belongs to whom its origin's belonged.
  */
 export async function ensureDatastore({ server, config, datastoreId }: Parent): Promise<AbsolutePath> {
-  const access = { sudo: config.sudo };
   const name = `${config.dataset}/${datastoreId}`;
   const quota = config.quotaBytes === undefined ? 'none' : String(config.quotaBytes);
   const [found] = (await server.run(zfs.list(name, 'filesystem')).catch(ifMissing)) ?? [];
   if (found !== undefined) {
-    if (found.quotaBytes !== (config.quotaBytes ?? 0)) await server.run(zfs.set(access, name, `quota=${quota}`));
+    if (found.quotaBytes !== (config.quotaBytes ?? 0)) await server.run(zfs.set(config, name, `quota=${quota}`));
     return mountpointOf(found, server);
   }
-  const root = (await server.run(zfs.list(config.dataset, 'all')).catch(ifMissing)) ?? [];
+  const root = await server.run(zfs.list(config.dataset, 'all')).catch(ifMissing);
+  if (root === undefined) {
+    throw new DriverError('notFound', `there is no dataset ${config.dataset}`, {
+      host: server.name,
+      hint: `Run there as root: zfs create ${config.dataset}; then give its folder to ${config.user}, by chown`,
+    });
+  }
   const own = root.find(({ name: one, snapshot }) => one === config.dataset && snapshot === undefined);
   if (own !== undefined) {
     await server.run(zfs.checkOwner(mountpointOf(own, server), config.user));
     if (!root.some(({ snapshot }) => snapshot === zfs.TEMPLATE))
-      await server.run(zfs.makeTemplate(access, config.dataset));
+      await server.run(zfs.makeTemplate(config, config.dataset));
   }
   return ensureClone({ server, config, datastoreId }, name, [`quota=${quota}`]);
 }
@@ -45,16 +50,17 @@ export async function ensureClone(
   name: string,
   settings: readonly string[],
 ): Promise<AbsolutePath> {
-  const access = { sudo: config.sudo };
   const list = (): Promise<Dataset[] | undefined> => server.run(zfs.list(name, 'filesystem')).catch(ifMissing);
   const all = [`compression=${config.compression}`, ...settings];
-  await server.run(zfs.clone(access, config.dataset, name, all)).catch(async (error: unknown) => {
+  await server.run(zfs.clone(config, config.dataset, name, all)).catch(async (error: unknown) => {
     if (((await list()) ?? []).length === 0) throw error; // another action may have made it at the same moment
   });
   const [made] = (await list()) ?? [];
   if (made === undefined) throw new DriverError('failed', `the dataset ${name} was not made`, { host: server.name });
   if (made.isMounted) return mountpointOf(made, server);
   // Linux lets only root mount, whatever "zfs allow" says (zfs-allow(8)).
-  await server.run(zfs.mount({ sudo: true }, name));
+  await server.run(zfs.mount({ ...config, sudo: true }, name)).catch(async (error: unknown) => {
+    if ((await list())?.[0]?.isMounted !== true) throw error; // as above
+  });
   return mountpointOf({ ...made, isMounted: true }, server);
 }

@@ -12,10 +12,11 @@ export function formatDisks(held: readonly ManifestFile[], sizesMb: ReadonlyMap<
 
 /** Reads that property; what is not of its form says nothing. */
 export function parseDisks(text: string | undefined): StoredDisk[] {
-  return (text ?? '').split('.').flatMap((one): StoredDisk[] => {
+  const disks = (text ?? '').split('.').flatMap((one): StoredDisk[] => {
     const [, id, bytes, sizeMb] = /^([0-9]{1,9}):([0-9]{1,16})(?::([0-9]{1,12}))?$/.exec(one) ?? [];
     if (id === undefined) return [];
     const virtualSizeMb = sizeMb === undefined ? undefined : Number(sizeMb);
     return [{ id: Number(id) as DiskId, file: `disk.${id}`, sizeBytes: Number(bytes), virtualSizeMb }];
   });
+  return disks.sort((a, b) => a.id - b.id);
 }

@@ -1,29 +1,42 @@
 import type { Writable } from 'node:stream';
 import { concatenate } from '../../command/archive';
+import { readHeaders } from '../../command/qcow2-header';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
-import type { Host, Space } from '../../host/host';
+import type { FileEntry, Host, Space } from '../../host/host';
 import type { BackupUrl } from '../../opennebula/backup-url';
-import { type AbsolutePath, type JobId, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
+import { type AbsolutePath, type JobId, joinPath, parseAbsolutePath, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { type Chain, lastOf } from '../../opennebula/increment';
 import { DRIVER_VERSION } from '../../version';
 import { nameOf } from '../chain-files';
-import type { BackupSource, Engine, EngineContext, FlattenedChain, Point, PointFiles, StoredBackup } from '../engine';
+import type {
+  BackupSource,
+  DiskInPlace,
+  Engine,
+  EngineContext,
+  FlattenedChain,
+  Point,
+  PointFiles,
+  StoredBackup,
+} from '../engine';
+import type { Examination } from '../examination';
 import type { Inventory } from '../inventory';
 import { holds, missingDisk, pointFiles } from '../point-files';
-import { needOnServer } from '../server-tools';
 import { backUp } from './backup';
 import { parseZfsConfig, type ZfsConfig } from './config';
 import { ensureDatastore } from './create';
+import { zfsExamination } from './examination';
 import { ZfsInventory } from './inventory';
-import { destroyBackups, removeEmpty } from './remove';
+import { destroyBackups, shrink } from './remove';
 import { formatZfsUrl, zfsPath } from './url';
 import { ifMissing, VmDataset } from './vm-dataset';
 
 const DRIVER = `zfs ${DRIVER_VERSION}`;
 /** How long taking back a backup that nobody was told of may take once the action was aborted, in milliseconds. */
 const DISCARD_LIMIT_MS = 6_000;
+/** For programs that look into a disk. */
+const TEMPORARY = parseAbsolutePath('/var/tmp', 'the folder for temporary files');
 
 /** Backups as snapshots of one dataset for each VM: every one is a full one, at the price of its changes. */
 export class ZfsEngine implements Engine {
@@ -53,7 +66,6 @@ export class ZfsEngine implements Engine {
   async backup(source: BackupSource): Promise<StoredBackup> {
     const host = await this.#context.hosts.at(source.host);
     const dataset = await this.#dataset(source.vm.id);
-    await needOnServer(dataset.server, ['rsync', 'qemu-img', 'zfs']);
     return backUp(source, { host, dataset, config: this.#config, context: this.#context, driver: DRIVER });
   }
 
@@ -85,13 +97,8 @@ export class ZfsEngine implements Engine {
   }
 
   async remove({ vmId, chain }: BackupImage): Promise<void> {
-    const dataset = await this.#dataset(vmId);
-    await destroyBackups(
-      dataset,
-      chain.map(({ source }) => source),
-      this.#context.signal,
-    );
-    await removeEmpty(dataset, this.#name(), this.#context);
+    const sources = chain.map(({ source }) => source);
+    await this.#destroy(await this.#dataset(vmId), sources);
   }
 
   /** Every backup stands alone: the older ones are destroyed, and the first that stays is a full one already. */
@@ -113,18 +120,20 @@ export class ZfsEngine implements Engine {
   }
 
   async download(url: BackupUrl, output: Writable): Promise<void> {
-    const { vmId, chain } = this.pointOf(url);
-    const dataset = await this.#dataset(vmId);
-    const { folder } = await dataset.find(lastOf(chain).source, 'the backup');
-    const dryRun = [{ name: nameOf(url.path), type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }];
-    const file = (await dataset.server.files.list(folder, dryRun)).find(({ name }) => holds(name, url));
-    if (file === undefined) throw missingDisk(url);
+    const { dataset, folder, file } = await this.#fileOf(url);
     let sent = 0;
     const onData = (bytes: number): void => {
       sent += bytes;
       this.#context.progress(sent, file.sizeBytes);
     };
     await dataset.server.run(concatenate(joinPath(folder, file.name)), { output, onData });
+  }
+
+  async inPlace(url: BackupUrl): Promise<DiskInPlace> {
+    const { dataset, folder, file } = await this.#fileOf(url);
+    const [disk] = await dataset.server.run(readHeaders([joinPath(folder, file.name)]));
+    if (disk === undefined) throw missingDisk(url);
+    return { host: dataset.server, chain: [disk], temporary: TEMPORARY };
   }
 
   async endDownload(): Promise<void> {}
@@ -141,8 +150,29 @@ export class ZfsEngine implements Engine {
       server: () => this.#server(),
       config: this.#config,
       context: this.#context,
-      destroy: (dataset, sources) => destroyBackups(dataset, sources, this.#context.signal),
+      destroy: (dataset, sources) => this.#destroy(dataset, sources),
     });
+  }
+
+  examination(): Examination {
+    return zfsExamination({ config: this.#config, context: this.#context });
+  }
+
+  /** Destroys backups, and gives back what only they needed. */
+  async #destroy(dataset: VmDataset, sources: readonly string[]): Promise<void> {
+    const left = await destroyBackups(dataset, sources, this.#context.signal);
+    if (left === 'the newest is gone') await shrink(dataset, this.#name(), this.#context);
+  }
+
+  /** Finds the file that a URL names. Throws `notFound`. */
+  async #fileOf(url: BackupUrl): Promise<{ dataset: VmDataset; folder: AbsolutePath; file: FileEntry }> {
+    const { vmId, chain } = this.pointOf(url);
+    const dataset = await this.#dataset(vmId);
+    const { folder } = await dataset.find(lastOf(chain).source, 'the backup');
+    const dryRun = [{ name: nameOf(url.path), type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }];
+    const file = (await dataset.server.files.list(folder, dryRun)).find(({ name }) => holds(name, url));
+    if (file === undefined) throw missingDisk(url);
+    return { dataset, folder, file };
   }
 
   #name(): string {

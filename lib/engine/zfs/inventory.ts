@@ -1,11 +1,8 @@
 import { listDeadFillings, removeDeadFilling } from '../../command/leftovers';
-import { checkAlone } from '../../command/qemu-img';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
-import { asDriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import {
-  type AbsolutePath,
   type ImageId,
   type IncrementId,
   type JobId,
@@ -16,12 +13,13 @@ import {
 } from '../../opennebula/ids';
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
-import type { CheckItem, Damage, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
+import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
 import { defectOf } from '../inventory-points';
 import { INCOMING } from './backup';
+import { checksOf } from './checks';
 import type { ZfsConfig } from './config';
 import { parseDisks } from './disks';
-import { folderOf, VmDataset } from './vm-dataset';
+import { ifMissing, VmDataset } from './vm-dataset';
 
 /** What an inventory needs. */
 export interface InventoryMeans {
@@ -41,10 +39,9 @@ export class ZfsInventory implements Inventory {
   }
 
   async points(vmId?: VmId): Promise<readonly StoredPoint[]> {
-    const server = await this.#means.server();
     const { config, context } = this.#means;
     const root = `${config.dataset}/${context.datastore.id}`;
-    const listed = await server.run(zfs.list(vmId === undefined ? root : `${root}/${vmId}`, 'tree'));
+    const listed = await this.#list(vmId === undefined ? root : `${root}/${vmId}`, root);
     const incrementOf = new Map(listed.map(({ source, properties }) => [source, properties.increment]));
     return listed.flatMap((one) => {
       const vm = /^\/([0-9]+)$/.exec(one.name.slice(root.length))?.[1];
@@ -67,25 +64,12 @@ export class ZfsInventory implements Inventory {
     return { point: told, manifest, place: folder, files };
   }
 
-  /** The disks' form; that their bytes are what was written, ZFS itself knows, and says in its scrub. */
-  async checks(points: readonly StoredPoint[]): Promise<readonly CheckItem[]> {
+  async checks(points: readonly StoredPoint[], extent: CheckExtent): Promise<readonly CheckItem[]> {
     const server = await this.#means.server();
-    const { dataset } = this.#means.config;
-    const [pool = dataset] = dataset.split('/');
-    const scrub: CheckItem = {
-      id: `pool:${pool}`,
-      about: `pool ${pool}`,
-      run: async () => {
-        const errors = await server.run(zfs.knownErrors(pool));
-        return errors.flatMap((path) => damageAt(path, points));
-      },
-    };
-    const backups = points.map((point): CheckItem => {
-      const { vmId, source } = point;
-      const about = `VM ${vmId}, backup ${source}`;
-      return { id: `backup:${vmId}/${source}`, about, run: () => this.#check(point) };
-    });
-    return [scrub, ...backups];
+    const { config, context } = this.#means;
+    const [pool = config.dataset] = config.dataset.split('/');
+    const dataset = (vmId: VmId): VmDataset => new VmDataset(server, config, context.datastore.id, vmId);
+    return checksOf(points, extent, { server, pool, dataset, log: context.log });
   }
 
   async leftovers(): Promise<readonly Leftover[]> {
@@ -109,29 +93,11 @@ export class ZfsInventory implements Inventory {
     }
   }
 
-  async #check({ vmId, jobId, source, disks }: StoredPoint): Promise<Damage[]> {
-    const dataset = await this.#dataset(vmId);
-    const state = await dataset.look();
-    const about = { vmId, jobId, source };
-    if (state === undefined || !state.backups.some((one) => one.source === source))
-      return [{ ...about, diskId: undefined, what: 'its snapshot is gone' }];
-    const found: Damage[] = [];
-    for (const { id, file } of disks) {
-      const why = await this.#wrongForm(dataset.server, joinPath(folderOf(state, source), file));
-      if (why !== undefined) found.push({ ...about, diskId: id, what: why });
-    }
-    return found;
-  }
-
-  async #wrongForm(server: Host, path: AbsolutePath): Promise<string | undefined> {
-    try {
-      await server.run(checkAlone(path));
-      return undefined;
-    } catch (error) {
-      const failure = asDriverError(error);
-      if (failure.kind === 'damaged') return failure.message;
-      throw error;
-    }
+  /** A VM without a dataset has no backups; a datastore without one is an error. */
+  async #list(name: string, root: string): Promise<Dataset[]> {
+    const server = await this.#means.server();
+    const listed = await server.run(zfs.list(name, 'tree')).catch(name === root ? undefined : ifMissing);
+    return listed ?? (await server.run(zfs.list(root, 'filesystem')));
   }
 
   async #dataset(vmId: VmId): Promise<VmDataset> {
@@ -148,9 +114,9 @@ function toPoint(
 ): StoredPoint {
   const id = (text: string | undefined): number | undefined =>
     text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined;
-  const { parent, increment, image, job, bytes, disks } = properties;
+  const { parent, chain, increment, image, job, bytes, disks } = properties;
   return {
-    ...{ vmId, source, repository: name, replaces: [], hasManifest: true, standsAlone: true },
+    ...{ vmId, source, chain, repository: name, replaces: [], hasManifest: true, standsAlone: true },
     jobId: id(job) as JobId | undefined,
     imageId: id(image) as ImageId | undefined,
     incrementId: id(increment) as IncrementId | undefined,
@@ -160,14 +126,4 @@ function toPoint(
     storedBytes: id(bytes) ?? Number(bytes ?? 0),
     disks: parseDisks(disks),
   };
-}
-
-/** A file with errors, as `zpool status -v` names it: `/tank/.../.zfs/snapshot/one-backup-SOURCE/disk.0`, or by dataset and snapshot. */
-function damageAt(path: string, points: readonly StoredPoint[]): Damage[] {
-  const point = points.find(({ source }) => path.includes(`one-backup-${source}`));
-  if (point === undefined) return [];
-  const disk = /disk\.([0-9]+)$/.exec(path)?.[1];
-  const held = point.disks.find(({ id }) => String(id) === disk);
-  const { vmId, jobId, source } = point;
-  return [{ vmId, jobId, source, diskId: held?.id, what: `ZFS knows errors in ${path}` }];
 }

@@ -6,6 +6,7 @@ import type { RunOptions } from '../../host/host';
 import { startKeeper } from '../../host/keeper';
 import { joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
+import { bringTo } from './apply';
 import { INCOMING } from './backup';
 import type { VmDataset } from './vm-dataset';
 
@@ -13,41 +14,53 @@ import type { VmDataset } from './vm-dataset';
 const BUSY_TRIES = 10;
 const BUSY_PAUSE_MS = 1_000;
 
-/** Destroys backups, all in one step; those that are gone are fine. Throws `locked` when somebody goes on using one. */
+/**
+ * Destroys backups, all in one step; those that are gone are fine. Returns what stays: when the newest is gone, the
+ * dataset itself still holds what only that one had. Throws `locked` when somebody goes on using one.
+ */
 export async function destroyBackups(
   dataset: VmDataset,
   sources: readonly string[],
   signal: AbortSignal,
   options?: RunOptions,
-): Promise<void> {
+): Promise<'newer ones stay' | 'the newest is gone'> {
   const { server, access, name } = dataset;
-  const state = await dataset.look();
+  const state = await dataset.lookInPool(sources, options);
   const doomed = (state?.backups ?? []).filter(({ source }) => sources.includes(source));
-  if (doomed.length === 0) return;
+  const newest = state?.backups.at(-1)?.source;
+  const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
+  const left = isGone ? 'the newest is gone' : 'newer ones stay';
+  if (doomed.length === 0) return left;
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
   if (held.length > 0) await server.run(zfs.release(access, name, held), options);
   const all = doomed.map(({ source }) => source);
   await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
+  return left;
 }
 
-/** Destroys the dataset of a VM that has no snapshot left, unless somebody is about to fill it; `parent` is the datastore's. */
-export async function removeEmpty(dataset: VmDataset, parent: string, { log }: EngineContext): Promise<void> {
+/**
+ * Gives back the space that a VM's dataset itself needs: destroys it when it has no snapshot left, else goes back to the
+ * newest that is left; unless somebody is about to fill it. `parent` is the datastore's dataset.
+ */
+export async function shrink(dataset: VmDataset, parent: string, { log }: EngineContext): Promise<void> {
   const { server, access, name } = dataset;
-  const state = await dataset.look();
-  if (state === undefined || !state.isEmpty) return;
   try {
     const [own] = await server.run(zfs.list(parent, 'filesystem'));
     if (own?.mountpoint === undefined) return;
     const place = parseAbsolutePath(own.mountpoint, `the mountpoint of ${parent}`, 'failed');
     const keeper = await startKeeper(server, holdLock(joinPath(place, INCOMING, dataset.vmId, '.lock'), 0));
     try {
-      const still = await dataset.look();
-      if (still?.isEmpty) await server.run(zfs.destroy(access, name));
+      const state = await dataset.look();
+      const newest = state?.backups.at(-1);
+      if (state?.isEmpty) await server.run(zfs.destroy(access, name));
+      // Where somebody else has a newer snapshot, its data is not ours to free.
+      else if (state !== undefined && newest !== undefined && state.isNewest(newest))
+        await bringTo(newest, dataset, state);
     } finally {
       await keeper.end();
     }
   } catch (error) {
-    log(`the empty dataset ${name} stays: ${asDriverError(error).message}`);
+    log(`what was removed last still takes space in ${name}: ${asDriverError(error).message}`);
   }
 }
 

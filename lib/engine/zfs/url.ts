@@ -35,6 +35,8 @@ export function formatZfsUrl(user: UserName, server: HostName, path: AbsolutePat
 /** Parses a backup URL. Throws `message`. The number of the increment is not in it, nor the job. */
 export function parseZfsUrl(text: string): BackupUrl {
   if (text.length > 8192) throw bad('is too long');
+  const [, scheme = 'ssh'] = /^([a-z]+)(?:\+rbd)?:\/\//.exec(text) ?? [];
+  if (scheme !== 'ssh') throw bad(`begins with ${scheme}://, which belongs to another driver`);
   const [, path] = /^ssh:\/\/[^@/\s]+@[^/\s]+?:(\/.*)$/.exec(text) ?? [];
   if (path === undefined) throw bad('is not of the form ssh://USER@HOST:PATH');
   const absolute = parseAbsolutePath(path, 'the path of the backup URL');

@@ -1,7 +1,8 @@
 import * as zfs from '../../command/zfs';
-import type { Dataset, Properties } from '../../command/zfs-list';
+import { NO_ZFS } from '../../command/zfs-failure';
+import { type Dataset, type Properties, planned } from '../../command/zfs-list';
 import { DriverError } from '../../errors';
-import type { Host } from '../../host/host';
+import type { Host, RunOptions } from '../../host/host';
 import { type AbsolutePath, type DatastoreId, joinPath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
 import type { VmToBackUp } from '../../opennebula/vm';
 import type { BackupSource } from '../engine';
@@ -27,22 +28,19 @@ export class VmDataset {
   readonly access: zfs.ZfsAccess;
   readonly name: string;
   readonly vmId: VmId;
-  readonly #path: AbsolutePath;
 
   constructor(server: Host, config: ZfsConfig, datastoreId: DatastoreId, vmId: VmId) {
     this.server = server;
-    this.access = { sudo: config.sudo };
+    this.access = config;
     this.name = `${config.dataset}/${datastoreId}/${vmId}`;
     this.vmId = vmId;
-    this.#path = parseAbsolutePath(`/DATASET/${datastoreId}/${vmId}`, 'the path of a dry run');
   }
 
-  /** Looks at it; undefined when there is none. Throws `failed` when it is there but not mounted. */
-  async look(): Promise<State | undefined> {
-    const listed = await this.server.run(zfs.list(this.name, 'all')).catch(ifMissing);
-    if (listed === undefined) return undefined;
-    const own = listed.find(({ snapshot }) => snapshot === undefined);
-    if (own === undefined) return { mountpoint: this.#path, backups: [], isNewest: () => true, isEmpty: true };
+  /** Looks at it; undefined when there is none. A dry run finds these backups. Throws `failed` when it is there but not mounted. */
+  async look(dryRun: readonly Dataset[] = [], options?: RunOptions): Promise<State | undefined> {
+    const listed = await this.server.run(zfs.list(this.name, 'all', dryRun), options).catch(ifMissing);
+    const own = listed?.find(({ snapshot }) => snapshot === undefined);
+    if (listed === undefined || own === undefined) return undefined;
     const snapshots = listed
       .filter(({ name, snapshot }) => name === this.name && snapshot !== undefined)
       .sort((a, b) => a.createdInTransaction - b.createdInTransaction);
@@ -54,9 +52,19 @@ export class VmDataset {
     };
   }
 
+  /** As look for these backups, but the admin's dataset must be there: its pool may not be imported. Throws `notFound`. */
+  async lookInPool(sources: readonly string[], options?: RunOptions): Promise<State | undefined> {
+    const state = await this.look(
+      sources.map((source) => planned(this.name, source)),
+      options,
+    );
+    if (state === undefined) await this.server.run(zfs.list(this.access.dataset, 'filesystem'), options);
+    return state;
+  }
+
   /** Finds one backup, and where its files are. Throws `notFound`. */
   async find(source: string, what: string): Promise<{ readonly backup: Backup; readonly folder: AbsolutePath }> {
-    const state = await this.look();
+    const state = await this.lookInPool([source]);
     const backup = state?.backups.find((one) => one.source === source);
     if (state !== undefined && backup !== undefined) return { backup, folder: folderOf(state, source) };
     throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
@@ -69,6 +77,11 @@ export class VmDataset {
 /** Where the files of a backup are. */
 export function folderOf({ mountpoint }: State, source: string): AbsolutePath {
   return joinPath(mountpoint, ...zfs.snapshotFolder(source));
+}
+
+/** What a dry run finds of it. */
+export function plannedParent({ parentId }: VmToBackUp, { name }: VmDataset): Dataset[] {
+  return parentId === undefined ? [] : [planned(name, 'PARENT', { increment: String(parentId), chain: 'PARENT' })];
 }
 
 /**
@@ -116,8 +129,8 @@ export function mountpointOf({ name, mountpoint, isMounted }: Dataset, server: H
   return parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
 }
 
-/** For an error that says that something is not there. */
+/** For an error that says that something is not there: a dataset or a file, not zfs itself. */
 export function ifMissing(error: unknown): undefined {
-  if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
+  if (!(error instanceof DriverError) || error.kind !== 'notFound' || error.message.includes(NO_ZFS)) throw error;
   return undefined;
 }
