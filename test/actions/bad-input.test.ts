@@ -1,4 +1,5 @@
 import t from 'tap';
+import { factsOf } from '../../build/drivers';
 import type { ErrorKind } from '../../lib/errors';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { DRIVERS } from '../helpers/drivers';
@@ -19,7 +20,7 @@ const monitor = (edit?: Edit): string => world.message('monitor', edit);
 
 for (const driver of DRIVERS) {
   t.test(driver, async (t) => {
-    world = await startFrontEnd({ driver });
+    world = await startFrontEnd({ driver, withoutMachine: true });
     t.teardown(() => world.stop());
 
     vm = new BackedUpVm(world, 1);
@@ -70,7 +71,7 @@ for (const driver of DRIVERS) {
         args: vm.call(0)[0],
       });
       const { named } = world.traits;
-      const must = [named.server, ...(driver === 'restic' ? ['RESTIC_PASSWORD'] : [])];
+      const must = factsOf(driver).required;
       await refuse(t, world, [
         of('monitor', monitor(without('DATASTORE')), /no DATASTORE/),
         of('monitor', monitor(twice('DATASTORE')), /repeats DATASTORE/),

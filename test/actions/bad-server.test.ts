@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { withText } from '../helpers/messages';
 import { contentOf } from '../helpers/tree';
 import { failsWith } from './storage';
 
-/** A backup server that lacks something: what the rsync driver says, and that it changes nothing. */
+/** A backup server that lacks something: what the drivers say that work there, and that they change nothing. */
 interface Bed {
   readonly world: FrontEndWorld;
   /** A call of each action about a VM with a chain of three. */
@@ -26,7 +27,7 @@ as=; [ ! -e "FOLDER/nobody.$port" ] || as='setpriv --reuid=nobody --clear-groups
 case $SSH_ORIGINAL_COMMAND in *sftp*) exec $as /usr/lib/openssh/sftp-server ;; esac
 hide=$(cat "FOLDER/hide.$port" 2>/dev/null)
 [ -n "$hide" ] || exec $as sh -c "$SSH_ORIGINAL_COMMAND"
-exec unshare --mount sh -c 'for name in $1; do mount --bind /dev/null "/usr/bin/$name" || exit 99; done; exec sh -c "$2"' sh "$hide" "$SSH_ORIGINAL_COMMAND"
+exec unshare --mount sh -c 'for name in $1; do mount --bind /dev/null "$(command -v "$name")" || exit 99; done; exec sh -c "$2"' sh "$hide" "$SSH_ORIGINAL_COMMAND"
 `;
 
 /** Writes that program into a folder of the test, and returns its path. */
@@ -39,7 +40,7 @@ function writeLogin(t: Test): string {
 }
 
 async function makeBed(t: Test, options: FrontEndOptions): Promise<Bed> {
-  const world = await startFrontEnd({ driver: 'rsync', sshds: 2, ...options });
+  const world = await startFrontEnd({ driver: 'rsync', withoutMachine: true, sshds: 2, ...options });
   t.teardown(() => world.stop());
   world.serveDatastore();
   const sources = ['0a1b2c3d4e5f', '1a1b2c3d4e5f', '2a1b2c3d4e5f'];
@@ -55,15 +56,15 @@ async function makeBed(t: Test, options: FrontEndOptions): Promise<Bed> {
   return {
     world,
     actions: {
-      monitor: () => world.run('rsync/monitor', ['100'], world.message('monitor')),
-      ls: () => world.run('rsync/ls', ['-i', '-1'], image('ls-i2')),
-      stat: () => world.run('rsync/stat', ['4'], world.message('stat-from-backup-ds', stat)),
+      monitor: () => world.run(world.script('monitor'), ['100'], world.message('monitor')),
+      ls: () => world.run(world.script('ls'), ['-i', '-1'], image('ls-i2')),
+      stat: () => world.run(world.script('stat'), ['4'], world.message('stat-from-backup-ds', stat)),
       'download of a chain': () => world.run(world.downloader, ['--stream', world.url(1, chain, 'disk.0.2')], ''),
       'download of a full': () =>
         world.run(world.downloader, ['--stream', world.url(1, chain.slice(0, 1), 'disk.0.0')], ''),
-      backup: () => world.run('rsync/backup', ...vm.call(3)),
-      flatten: () => world.run('rsync/increment_flatten', ['6'], image('increment_flatten')),
-      rm: () => world.run('rsync/rm', ['6'], image('rm-increments')),
+      backup: () => world.run(world.script('backup'), ...vm.call(3)),
+      flatten: () => world.run(world.script('increment_flatten'), ['6'], image('increment_flatten')),
+      rm: () => world.run(world.script('rm'), ['6'], image('rm-increments')),
     },
   };
 }
@@ -87,15 +88,34 @@ async function works(t: Test, bed: Bed, names: readonly string[]): Promise<void>
   }
 }
 
+const NO_SHELL =
+  /^the login on the backup server gives no shell, which this driver needs \(on .*\)\. .*use the restic driver/;
+
 t.test('a server that gives SFTP only', async (t) => {
   const bed = await makeBed(t, { sftpOnly: ['server'] });
-  const says =
-    /^the login on the backup server gives no shell, which this driver needs \(on .*\)\. .*use the restic driver/;
-  await refused(t, bed, ['backup', 'flatten', 'rm', 'download of a chain'], 'notFound', says);
+  await refused(t, bed, ['backup', 'flatten', 'rm', 'download of a chain'], 'notFound', NO_SHELL);
   await works(t, bed, ['monitor', 'ls', 'stat']);
+
+  const zfs = await makeBed(t, { driver: 'zfs', sftpOnly: ['server'] });
+  await refused(t, zfs, ['backup'], 'notFound', NO_SHELL);
+  for (const name of ['monitor', 'ls', 'stat', 'flatten', 'rm']) {
+    const { code, stdout, stderr } = await (zfs.actions[name] as () => Promise<Ended>)();
+    t.ok(code !== 0 && stdout === '', `zfs: ${name} fails: ${stderr}`);
+  }
 });
 
 const skip = process.getuid?.() === 0 ? false : 'only root can hide a program from a login';
+const hasZfs = spawnSync('zfs', ['version']).error === undefined;
+t.test('a server without ZFS', { skip: hasZfs ? skip : false }, async (t) => {
+  const script = writeLogin(t);
+  const bed = await makeBed(t, { driver: 'zfs', sshdConfig: `ForceCommand ${script}` });
+  if (hasZfs) writeFileSync(join(script, '..', `hide.${bed.world.ssh.port('server')}`), 'zfs');
+  await refused(t, bed, ['backup'], 'notFound', /^the backup server has no zfs \(on .*\)\. .*zfsutils-linux/);
+  const says = /^cannot look at the dataset .*: there is no zfs \(on server\)\. .*apt install zfsutils-linux/;
+  // Above all rm: nothing is gone because it is not seen.
+  await refused(t, bed, ['monitor', 'ls', 'stat', 'flatten', 'rm'], 'notFound', says);
+});
+
 t.test('programs that are missing', { skip }, async (t) => {
   const script = writeLogin(t);
   const bed = await makeBed(t, { sshdConfig: `ForceCommand ${script}` });

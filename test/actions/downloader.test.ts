@@ -6,7 +6,7 @@ import t from 'tap';
 import { ofActions, until } from '../faults/processes-of';
 import { BackedUpVm, TPM_STATE } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
-import { DRIVERS } from '../helpers/drivers';
+import { FOLDER_DRIVERS } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 
 const SHELL = join(__dirname, '..', 'helpers', 'downloader.sh');
@@ -51,7 +51,7 @@ async function emptied(): Promise<string[]> {
   return readdirSync(world.temporary);
 }
 
-for (const driver of DRIVERS) {
+for (const driver of FOLDER_DRIVERS) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver });
     t.teardown(() => world.stop());

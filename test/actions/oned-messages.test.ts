@@ -1,8 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
-import { DRIVERS } from '../helpers/drivers';
+import { DRIVERS, UNDER_TEST } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { type MessageName, realMessage, withAdded, withText } from '../helpers/messages';
 
@@ -59,7 +59,7 @@ function answers(t: Test, ended: Ended, form: RegExp, comment: string): void {
   t.same(plain, [], `${comment}: no plain line on stderr`);
 }
 
-for (const driver of DRIVERS) {
+for (const driver of UNDER_TEST) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver, names: ['localhost', 'bridge', 'server'], sshds: 3 });
     t.teardown(() => world.stop());
@@ -83,16 +83,18 @@ for (const driver of DRIVERS) {
       sources.inc00006 = full.stdout.split(' ')[0] as string;
       for (const increment of [1, 2]) {
         vm.stage(increment);
+        const known = [0, 1].slice(0, increment).map((id) => ({ id, source: sources[`inc0000${6 + id}`] as string }));
+        world.serveImage(1, known);
         const number = (text: string): string => withText(text, 'VM', 'LAST_INCREMENT_ID', String(increment - 1));
         const ended = await send('backup-poweroff-increment', number, increment === 1 ? 'the other' : 'as oned');
         answers(t, ended, stored(), `increment ${increment}`);
         sources[`inc0000${6 + increment}`] = ended.stdout.split(' ')[0] as string;
       }
-      t.strictSame(readdirSync(world.datastore), ['1']);
+      t.strictSame(world.traits.places(world.datastore), ['1']);
       vm.stage(0);
       answers(t, await send('backup-job'), stored(), 'job');
       // restic's backups of a job share a repository, which makes job 0 a job.
-      t.strictSame(readdirSync(world.datastore).sort(), driver === 'restic' ? ['1', 'job_0'] : ['1']);
+      t.strictSame(world.traits.places(world.datastore), driver === 'restic' ? ['1', 'job_0'] : ['1']);
       t.equal(world.traits.stored(world.repository(1)).length, driver === 'restic' ? 3 : 4);
     });
 
@@ -115,9 +117,9 @@ for (const driver of DRIVERS) {
     });
 
     t.test('stat: the URL of another driver is refused, a URL of ours has a size', async (t) => {
-      const other = driver === 'restic' ? 'rsync' : 'restic';
+      const other = DRIVERS.find((one) => one !== driver) as string;
       const at = (url: string) => (text: string) => withText(text, 'IMAGE', 'PATH', url);
-      const foreign = await send('stat-from-backup-ds', at(urlOf('disk.0.2').replace(driver, other)));
+      const foreign = await send('stat-from-backup-ds', at(urlOf('disk.0.2').replace(world.traits.scheme, other)));
       t.equal(foreign.code, 3);
       t.equal(foreign.stdout, '');
       const refused = `^the backup URL begins with ${other}://, which belongs to another driver\\.[^\n]*\n$`;

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { BackedUpVm, TPM_STATE } from '../helpers/backed-up-vm';
-import { DRIVERS } from '../helpers/drivers';
+import { UNDER_TEST } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import { withContent } from '../helpers/messages';
 import type { OnedCall } from '../helpers/oned';
@@ -37,7 +37,7 @@ function values(parsed: ParsedTemplate, name: string): (string | Record<string, 
   return parsed.filter(([one]) => one === name).map(([, value]) => value);
 }
 
-for (const driver of DRIVERS) {
+for (const driver of UNDER_TEST) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver });
     t.teardown(() => world.stop());

@@ -5,18 +5,18 @@ import { join } from 'node:path';
 import t from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
-import { DRIVERS } from '../helpers/drivers';
+import { UNDER_TEST } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 
 let world: FrontEndWorld;
 let elsewhere: string;
 
-/** Runs a script of the lone copy with three variables and nothing else, from a folder that is not its own. */
-function run(script: string, args: readonly string[], stdin: string, target?: string): Promise<Ended> {
+/** Runs a program with three variables and nothing else, from a folder that is not its own. */
+function runAlone(program: string, args: readonly string[], stdin: string, target?: string): Promise<Ended> {
   const { HOME: _home, PATH } = world.env;
   const env = [`HOME=${join(elsewhere, 'home')}`, `PATH=${PATH}`, 'LANG=C'];
   const line = target === undefined ? '"$0" "$@"' : `"$0" "$@" > ${target}`;
-  const words = ['-i', ...env, 'bash', '-c', line, join(elsewhere, 'datastore', script), ...args];
+  const words = ['-i', ...env, 'bash', '-c', line, program, ...args];
   const child = spawn('env', words, { cwd: '/', stdio: 'pipe' });
   const [out, err]: [Buffer[], Buffer[]] = [[], []];
   child.stdout.on('data', (chunk) => out.push(chunk));
@@ -30,7 +30,11 @@ function run(script: string, args: readonly string[], stdin: string, target?: st
   );
 }
 
-for (const driver of DRIVERS) {
+/** Runs a script of the lone copy. */
+const run = (script: string, args: readonly string[], stdin: string): Promise<Ended> =>
+  runAlone(join(elsewhere, 'datastore', script), args, stdin);
+
+for (const driver of UNDER_TEST) {
   t.test(driver, async (t) => {
     world = await startFrontEnd({ driver });
     elsewhere = mkdtempSync(join(tmpdir(), 'one-backup-alone-'));
@@ -79,12 +83,19 @@ for (const driver of DRIVERS) {
       vm.chain.push(...chain);
       const image = (name: 'ls-i2' | 'increment_flatten' | 'rm-increments'): string =>
         world.imageMessage(name, 1, chain);
-      const listed = await answer(world.script('ls'), ['-i', '-1'], image('ls-i2'), new RegExp(`^\\{"0":"${driver}:`));
+      const listed = await answer(
+        world.script('ls'),
+        ['-i', '-1'],
+        image('ls-i2'),
+        new RegExp(`^\\{"0":"${world.traits.scheme}:`),
+      );
       const url = JSON.parse(listed)['0'] as string;
       world.serveDatastore();
-      await answer(world.downloader, [url], '', /^command="[^"]+"\nclean_command="[^"]+"\n$/);
+      for (const downloader of world.downloaders)
+        await answer(downloader, [url], '', /^command="[^"]+"\nclean_command="[^"]+"\n$/);
       const target = join(world.folder, 'disk');
-      const streamed = await run(world.downloader, ['--stream', url], '', target);
+      const [reader, ...words] = world.reading(url);
+      const streamed = await runAlone(reader.replace(world.built, join(elsewhere, 'datastore')), words, '', target);
       t.strictSame([streamed.code, streamed.stderr], [0, '']);
       t.equal(difference(target, vm.disks[0]?.at('2') as string), undefined);
       await answer(

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { listedByRestic } from './many-backups';
 import { timed } from './measure';
 import { type Figure, type Row, row } from './row';
 import type { BenchWorld } from './world';
@@ -17,6 +18,9 @@ export const RESTIC_ROWS: readonly Row<BenchWorld>[] = [
     ours: () => timed({ program: join(built, 'restic/monitor'), args: ['--help'], env }),
     bare: () => timed({ program: process.execPath, args: ['-e', '0'], env }),
   })),
+  row('list', '`backupctl list` of 1,000 backups', 'one bare `restic snapshots`', 3, 1, (world) =>
+    listedByRestic(world.frontEnd, world.frontEnd.password),
+  ),
   connections('connections-host', 'SSH connections of a backup to the host', 'counted in the log of sshd', 1, 'host'),
   connections(
     'connections-server',

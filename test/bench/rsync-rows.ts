@@ -1,3 +1,4 @@
+import { listedByRsync } from './many-backups';
 import { type Row, row } from './row';
 import type { RsyncWorld } from './rsync-world';
 
@@ -27,6 +28,9 @@ export const RSYNC_ROWS: readonly Row<RsyncWorld>[] = [
     ours: () => world.flatten(),
     bare: () => world.bareFlatten(),
   })),
+  row('rsync-list', 'rsync: `backupctl list` of 1,000 backups', 'one bare `rsync --list-only -r`', 3, 2, (world) =>
+    listedByRsync(world.frontEnd),
+  ),
   {
     name: 'rsync-memory',
     what: "rsync: the front-end's memory during any of them, MB",

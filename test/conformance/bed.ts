@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Engine } from '../../lib/engine/engine';
+import type { Hosts } from '../../lib/host/hosts';
 import type { BackupUrl } from '../../lib/opennebula/backup-url';
 import type { AbsolutePath, DatastoreId, HostName } from '../../lib/opennebula/ids';
 
@@ -10,6 +11,10 @@ export interface Opening {
   readonly signal?: AbortSignal;
   /** Told of each step that the engine takes - a program that starts, a change of what is stored - just before it. */
   readonly onStep?: (what: string) => void;
+  /** Attributes of the datastore beside those that the bed gives it, or in their place. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Puts other machines in the place of the real ones, where the engine has any. */
+  readonly hosts?: (real: Hosts) => Hosts;
 }
 
 /** What the suite needs of an engine's surroundings: one datastore, the host that backups come from, and a look inside. */

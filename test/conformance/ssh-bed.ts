@@ -3,7 +3,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PROGRAMS_VARIABLE } from '../../lib/command/supervise';
 import type { Driver } from '../../lib/engine/engine';
-import { RealHosts } from '../../lib/host/hosts';
+import { type Hosts, RealHosts } from '../../lib/host/hosts';
 import type { HostSettings } from '../../lib/host/local';
 import { parseDatastore } from '../../lib/opennebula/datastore';
 import { Element } from '../../lib/opennebula/document';
@@ -63,11 +63,14 @@ export async function sshBed(options: SshBedOptions): Promise<Bed> {
   const storage = options.storage(folder);
 
   const make = (place: string, close: () => Promise<void> | void): Bed => {
-    const attributes = Object.entries(options.attributes({ user: userInfo().username, temporary, place }))
-      .map(([name, value]) => `<${name}><![CDATA[${value}]]></${name}>`)
-      .join('');
+    const own = options.attributes({ user: userInfo().username, temporary, place });
     const basePath = place.startsWith('/') ? place : `/${place}`;
-    const xml = `<DATASTORE><ID>${DATASTORE}</ID><DS_MAD>${options.driver.name}</DS_MAD><BASE_PATH>${basePath}</BASE_PATH><TEMPLATE>${attributes}</TEMPLATE></DATASTORE>`;
+    const xmlOf = (more: Readonly<Record<string, string>>): string => {
+      const template = Object.entries({ ...own, ...more }).map(
+        ([name, value]) => `<${name}><![CDATA[${value}]]></${name}>`,
+      );
+      return `<DATASTORE><ID>${DATASTORE}</ID><DS_MAD>${options.driver.name}</DS_MAD><BASE_PATH>${basePath}</BASE_PATH><TEMPLATE>${template.join('')}</TEMPLATE></DATASTORE>`;
+    };
     const open = new Set<RealHosts>();
     return {
       datastoreId: DATASTORE as DatastoreId,
@@ -78,12 +81,18 @@ export async function sshBed(options: SshBedOptions): Promise<Bed> {
         mkdirSync(parent, { recursive: true });
         return parseAbsolutePath(join(parent, 'backup'), 'the staging folder');
       },
-      open({ signal = new AbortController().signal, onStep = () => {} } = {}) {
+      open({
+        signal = new AbortController().signal,
+        onStep = () => {},
+        attributes = {},
+        hosts: through = asTheyAre,
+      } = {}) {
         const supervision = { stallSeconds: 600, marker: undefined };
         const trace: HostSettings['trace'] = (host, { purpose }) => onStep(`${host}: ${purpose}`);
-        const hosts = new RealHosts({ env, signal, supervision, trace });
-        open.add(hosts);
-        const parsed = parseDatastore(Element.parse(xml, 'the datastore'), options.driver.name);
+        const real = new RealHosts({ env, signal, supervision, trace });
+        open.add(real);
+        const hosts = through(real);
+        const parsed = parseDatastore(Element.parse(xmlOf(attributes), 'the datastore'), options.driver.name);
         return options.driver.open({ datastore: parsed, hosts, signal, progress: () => {}, log: () => {} });
       },
       parseUrl: options.driver.parseUrl,
@@ -105,6 +114,8 @@ export async function sshBed(options: SshBedOptions): Promise<Bed> {
     await options.close?.();
   });
 }
+
+const asTheyAre = (real: Hosts): Hosts => real;
 
 /** Folders of this machine, which is the backup server; `ease` makes a copy cheaper to test on. */
 export function inFolders(

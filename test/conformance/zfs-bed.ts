@@ -1,50 +1,52 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { zfsDriver } from '../../lib/engine/zfs/driver';
 import { startZfsMachine, type ZfsMachine } from '../helpers/zfs-machine';
+import { allowed, type Rights, sudoersOf } from '../helpers/zfs-rights';
 import type { Bed } from './bed';
 import { type Storage, sshBed } from './ssh-bed';
 
-/** How the login may run zfs: by sudo, or by rights that were delegated. */
-export type Rights = 'sudo' | 'allow';
+/** A bed of the ZFS engine, and the machine that its backups are on. */
+export interface ZfsWorld {
+  readonly machine: ZfsMachine;
+  readonly bed: Bed;
+  /** Starts the machine again after a cut of power, and sets it up anew: outside of the pool nothing is kept. */
+  powerOn(): Promise<void>;
+}
 
 /** A bed of the ZFS engine, on a machine with real OpenZFS that was set up as the README says. */
 export async function zfsBed(rights: Rights = 'sudo'): Promise<Bed> {
+  return (await zfsWorld(rights)).bed;
+}
+
+/** The same with the machine itself. */
+export async function zfsWorld(rights: Rights = 'sudo'): Promise<ZfsWorld> {
   const machine = await startZfsMachine();
   await machine.sh('zfs create tank/blank && chown oneadmin: /tank/blank');
-  await machine.run('cat >/etc/sudoers.d/backups', { input: `${fromReadme(rights)}\n` });
-  await machine.sh('visudo -cf /etc/sudoers.d/backups');
   if (rights === 'allow') await machine.sh(allowed());
+  let key = '';
+  const setUp = async (): Promise<void> => {
+    await machine.run('cat >/etc/sudoers.d/backups', { input: sudoersOf(rights) });
+    await machine.sh('visudo -cf /etc/sudoers.d/backups');
+    await machine.run('cat >>.ssh/authorized_keys', { user: 'oneadmin', input: key });
+  };
   const { port, knownHostsLine } = machine;
-  return sshBed({
+  const bed = await sshBed({
     driver: zfsDriver,
     attributes: ({ place }) => ({ ZFS_HOST: 'server', ZFS_DATASET: place, ZFS_SUDO: rights === 'sudo' ? 'YES' : 'NO' }),
     storage: () => datasets(machine, rights),
     elsewhere: { server: { port, user: 'oneadmin', knownHostsLine } },
-    introduce: (publicKey) =>
-      machine.run('cat >>.ssh/authorized_keys', { user: 'oneadmin', input: publicKey }).then(() => {}),
+    introduce: (publicKey) => {
+      key = publicKey;
+      return setUp();
+    },
     close: () => machine.stop(),
     pointsStandAlone: true,
   });
-}
-
-/** The README's own lines for /etc/sudoers.d, for any dataset below `tank`. */
-function fromReadme(rights: Rights): string {
-  const found =
-    rights === 'sudo'
-      ? /^Cmnd_Alias BACKUPS[\s\S]*?^oneadmin .*$/m.exec(readme())?.[0]
-      : /echo '(oneadmin .*)' > \/etc\/sudoers/.exec(readme())?.[1];
-  return (found ?? '').replaceAll('tank/backups', 'tank/[a-z0-9]+');
-}
-
-/** The README's `zfs allow`. */
-function allowed(): string {
-  return (/^zfs allow .*$/m.exec(readme())?.[0] ?? 'false').replace('tank/backups', 'tank');
-}
-
-function readme(): string {
-  return readFileSync(join(__dirname, '..', '..', 'README.md'), 'utf8');
+  const powerOn = async (): Promise<void> => {
+    await machine.powerOn();
+    await setUp();
+  };
+  return { machine, bed, powerOn };
 }
 
 function datasets(machine: ZfsMachine, rights: Rights): Storage {

@@ -1,16 +1,19 @@
 /**
  * A tour through a driver on this machine alone.
  *   npm run demo [-- --driver restic] [-- --keep]
- * Starts a private sshd as hypervisor host and backup server, and runs the built scripts as oned would. Ends with a table
+ * Starts a private sshd as hypervisor host and backup server (for zfs, that is an emulated machine), and runs the built scripts as oned would. Ends with a table
  * and exit code 0 when everything was as it should be. --keep: the world stays up until Ctrl-C.
  */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DEMO_DRIVERS, type DemoDriver } from './drivers';
 import { Stage, Surprise } from './stage';
 import { tour } from './tour';
 import { DemoWorld } from './world';
 
+const SETUP = join(__dirname, '..', '..', 'build', 'setup.cjs');
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 interface Wishes {
@@ -41,6 +44,7 @@ async function main({ driver, keep }: Wishes): Promise<number> {
       abort.abort(new Surprise(`ended by ${name}`));
     });
   }
+  if (driver.needs !== undefined) execFileSync(process.execPath, [SETUP, driver.needs], { stdio: 'inherit' });
   const started = Date.now();
   const world = await DemoWorld.start(driver);
   try {
@@ -69,7 +73,7 @@ async function main({ driver, keep }: Wishes): Promise<number> {
 
 function introduce(stage: Stage, world: DemoWorld, driver: DemoDriver, keep: boolean): void {
   stage.say(`The backup driver "${driver.name}", on this machine alone.`);
-  stage.say('A private sshd on 127.0.0.1 is the hypervisor host ("ssh host1") and the backup server ("ssh server").');
+  stage.say(driver.world);
   stage.say('Messages of oned lie in files; oned itself passes them on stdin. Everything is in one temporary folder.');
   stage.say(`\nThe environment of every command${keep ? '' : ' (to repeat them by hand: npm run demo -- --keep)'}:\n`);
   for (const line of world.exports) stage.copyable(line);

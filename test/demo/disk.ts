@@ -1,30 +1,34 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomFrom } from '../helpers/disk';
 
 const MODULES = join(__dirname, '..', '..', 'node_modules');
-const SIZE_MB = 96;
+/** A smaller disk holds no file that is larger. */
+const SMALL_MB = 64;
+const SMALL_FILE_BYTES = 500_000;
 
 /** The disk of a VM: an ext4 filesystem that holds real files and changes from point to point. Nothing is mounted. */
 export class VmDisk {
-  readonly sizeMb = SIZE_MB;
+  readonly sizeMb: number;
   readonly #folder: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #random: () => number;
   #points = 0;
 
-  constructor(folder: string, env: NodeJS.ProcessEnv, seed: number) {
+  constructor(folder: string, env: NodeJS.ProcessEnv, seed: number, sizeMb: number) {
+    this.sizeMb = sizeMb;
     this.#folder = folder;
     this.#env = { ...env, PATH: `${env.PATH}:/usr/sbin:/sbin` };
     this.#random = randomFrom(seed);
     const files = join(folder, 'files');
     mkdirSync(files, { recursive: true });
-    cpSync(join(MODULES, 'typescript'), join(files, 'typescript'), { recursive: true });
-    cpSync(join(MODULES, '@esbuild'), join(files, 'esbuild'), { recursive: true });
+    const filter = (path: string): boolean => sizeMb > SMALL_MB || statSync(path).size <= SMALL_FILE_BYTES;
+    cpSync(join(MODULES, 'typescript'), join(files, 'typescript'), { recursive: true, filter });
+    cpSync(join(MODULES, '@esbuild'), join(files, 'esbuild'), { recursive: true, filter });
     this.#write('random', 8);
     cpSync(this.#path('random'), join(files, 'random'));
-    this.#exec('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', files, this.#path('now'), `${SIZE_MB}M`]);
+    this.#exec('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', files, this.#path('now'), `${sizeMb}M`]);
     execFileSync('rm', ['-rf', files]);
   }
 

@@ -24,7 +24,7 @@ export async function tour(world: DemoWorld, stage: Stage, driver: DemoDriver, k
   stage.note('monitor', monitored.seconds, `${free} MB free`);
 
   const chain: Backup[] = [];
-  for (const increment of [0, 1, 2]) chain.push(await backUp(world, stage, increment));
+  for (const increment of [0, 1, 2]) chain.push(await backUp(world, stage, increment, chain));
 
   stage.step('What is in a backup');
   await list(world, stage, chain);
@@ -32,21 +32,22 @@ export async function tour(world: DemoWorld, stage: Stage, driver: DemoDriver, k
 
   stage.step('Every point in time, downloaded');
   stage.say('This is what the downloader of the front-end does with a backup URL.');
-  for (const { id } of chain) await download(world, stage, driver, chain, id);
+  for (const { id } of chain) await download(world, stage, chain, id);
 
-  await cancel(world, stage);
+  await cancel(world, stage, driver);
   const flat = await flatten(world, stage, chain);
 
   stage.step('The points that remain, downloaded again');
-  for (const { id } of flat) await download(world, stage, driver, flat, id);
+  for (const { id } of flat) await download(world, stage, flat, id);
 
   await remove(world, stage, flat, keep);
 }
 
-async function backUp(world: DemoWorld, stage: Stage, increment: number): Promise<Backup> {
+async function backUp(world: DemoWorld, stage: Stage, increment: number, chain: readonly Backup[]): Promise<Backup> {
   const name = increment === 0 ? 'full backup' : `increment ${increment}`;
   stage.step(`Backup of VM ${VM}: ${name}`);
   const { folder, args, message } = world.prepare(VM, increment);
+  world.frontEnd.serveImage(VM, chain);
   const before = increment === 0 ? 0 : world.storedMb();
   await layOut(stage, args, folder);
   const { stdout, seconds } = await stage.run(`$DRIVER/backup ${args.join(' ')} --message ${message}`);
@@ -69,7 +70,7 @@ async function list(world: DemoWorld, stage: Stage, chain: readonly Backup[]): P
   const message = world.saveChain('ls.xml', 'ls-i2', VM, chain);
   const listed = await stage.run(`$DRIVER/ls -i -1 --message ${message}`);
   const url: string = JSON.parse(listed.stdout)['0'];
-  stage.check(url.endsWith('/disk.0.2'), 'the URL of disk 0 as it was at the last increment');
+  stage.check(url === world.frontEnd.url(VM, chain, 'disk.0.2'), 'the URL of disk 0 as it was at the last increment');
   stage.note('ls', listed.seconds, '1 disk');
 
   const stat = world.save(
@@ -101,21 +102,19 @@ async function restore(world: DemoWorld, stage: Stage, chain: readonly Backup[])
   stage.note('restore', seconds, 'a template and an image');
 }
 
-async function download(
-  world: DemoWorld,
-  stage: Stage,
-  driver: DemoDriver,
-  chain: readonly Backup[],
-  id: number,
-): Promise<void> {
+async function download(world: DemoWorld, stage: Stage, chain: readonly Backup[], id: number): Promise<void> {
   const message = world.saveChain(`ls.${chain.length}.xml`, 'ls-i2', VM, chain);
   const got = `point.${id}.qcow2`;
+  const [downloader] = world.frontEnd.downloaders;
+  const reading =
+    downloader === undefined
+      ? [`at=\${url#ssh://}`, `ssh "\${at%%:*}" "cat '\${at#*:}'" >${got}`]
+      : [`eval "$($REMOTES/${downloader} "$url")"`, `eval "$command" >${got} && eval "$clean_command"`];
   const { seconds } = await stage.run(
     [
       `url=$($DRIVER/ls -i ${id} --message ${message} |`,
       `  node -p 'JSON.parse(fs.readFileSync(0))[0]')`,
-      `eval "$($REMOTES/${driver.downloader} "$url")"`,
-      `eval "$command" >${got} && eval "$clean_command"`,
+      ...reading,
     ].join('\n'),
   );
   const original = world.disk(VM).at(id);
@@ -129,10 +128,10 @@ async function download(
   stage.note(`download of point ${id}${chain.length === 3 ? '' : ', flattened'}`, seconds, `${size} MB, identical`);
 }
 
-async function cancel(world: DemoWorld, stage: Stage): Promise<void> {
+async function cancel(world: DemoWorld, stage: Stage, driver: DemoDriver): Promise<void> {
   stage.step(`Cancel of a running backup, of VM ${SLOW_VM}`);
   const { folder, args, message } = world.prepare(SLOW_VM, 0);
-  const [[attribute, value] = ['', '']] = Object.entries(world.frontEnd.traits.slow(300));
+  const [[attribute, value] = ['', '']] = Object.entries(world.frontEnd.traits.slow(3 * driver.diskMb));
   const slowed = world.save('backup.slow.xml', withAttribute(world.read(message), attribute, value));
   const how = world.prepareCancel(SLOW_VM);
   await layOut(stage, args, folder);
@@ -140,7 +139,7 @@ async function cancel(world: DemoWorld, stage: Stage): Promise<void> {
   const ended = await stage.run(
     [
       `$DRIVER/backup ${args.join(' ')} --message ${slowed} &`,
-      'sleep 6',
+      `sleep ${driver.headStartSeconds}`,
       "TIMEFORMAT='%R s'",
       `time $DRIVER/backup_cancel ${how.args.join(' ')} --message ${how.message}`,
       'wait $!',
@@ -166,8 +165,14 @@ async function flatten(world: DemoWorld, stage: Stage, chain: readonly Backup[])
   const { stdout, seconds } = await stage.run(`$DRIVER/increment_flatten ${IMAGE_ID} --message ${message}`);
   const [, sizeMb = '', merged = '', kept = ''] =
     new RegExp(`^([0-9]+) 1:(${SOURCE}),2:(${SOURCE})\n$`).exec(stdout) ?? [];
-  stage.check(kept === chain[2]?.source, `a new full backup ${merged} of ${sizeMb} MB stands for increments 0 and 1`);
-  stage.note('flatten', seconds, `${sizeMb} MB, a new full backup`);
+  const isNew = merged !== chain[1]?.source;
+  stage.check(
+    kept === chain[2]?.source,
+    isNew
+      ? `a new full backup ${merged} of ${sizeMb} MB stands for increments 0 and 1`
+      : `increment 1 is the first now, of ${sizeMb} MB; nothing was merged, for each backup is a full one`,
+  );
+  stage.note('flatten', seconds, `${sizeMb} MB, ${isNew ? 'a new full backup' : 'nothing merged'}`);
   return [
     { id: 1, source: merged },
     { id: 2, source: kept },

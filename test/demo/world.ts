@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deployId, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
@@ -22,6 +22,7 @@ export class DemoWorld {
   readonly desk: string;
   readonly frontEnd: FrontEndWorld;
   readonly #folder: string;
+  readonly #diskMb: number;
   readonly #disks = new Map<number, VmDisk>();
 
   /** Starts it. Nothing of it is outside of one temporary folder. */
@@ -46,6 +47,7 @@ export class DemoWorld {
 
   private constructor(folder: string, frontEnd: FrontEndWorld, driver: DemoDriver) {
     this.#folder = folder;
+    this.#diskMb = driver.diskMb;
     this.frontEnd = frontEnd;
     this.desk = join(frontEnd.folder, 'messages');
     mkdirSync(this.desk);
@@ -97,7 +99,8 @@ export class DemoWorld {
 
   /** The disk of a VM; it is made when first asked for. */
   disk(vmId: number): VmDisk {
-    const disk = this.#disks.get(vmId) ?? new VmDisk(join(this.frontEnd.folder, `vm${vmId}`), this.env, vmId);
+    const disk =
+      this.#disks.get(vmId) ?? new VmDisk(join(this.frontEnd.folder, `vm${vmId}`), this.env, vmId, this.#diskMb);
     this.#disks.set(vmId, disk);
     return disk;
   }
@@ -142,10 +145,7 @@ export class DemoWorld {
 
   /** The datastore's bytes on the backup server, in MB. */
   storedMb(): number {
-    const said = execFileSync('du', ['-s', '--block-size=1', '--apparent-size', this.frontEnd.datastore], {
-      encoding: 'utf8',
-    });
-    return Number.parseInt(said, 10) / 2 ** 20;
+    return this.frontEnd.traits.usedMb(this.frontEnd.datastore);
   }
 
   /** The names of a VM's backups on the backup server. */
@@ -158,27 +158,23 @@ export class DemoWorld {
     return this.frontEnd.traits.leftovers(this.frontEnd.repository(vmId));
   }
 
-  /** How many programs of the backup of a VM run: all of them name its staging folder. */
+  /** How many programs of the backup of a VM run: all of them name its staging folder; and what runs on a server apart. */
   processesOf(vmId: number): number {
     const text = `${this.frontEnd.staging(vmId)}/backup`;
     const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name));
-    return pids.filter((pid) => {
+    const here = pids.filter((pid) => {
       try {
         return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(text);
       } catch {
         return false;
       }
-    }).length;
+    });
+    return here.length + this.frontEnd.traits.running().length;
   }
 
   /** Keeps a copy of the datastore, and returns what puts it back. */
   remember(): () => void {
-    const copy = join(this.#folder, 'kept');
-    cpSync(this.frontEnd.datastore, copy, { recursive: true });
-    return () => {
-      rmSync(this.frontEnd.datastore, { recursive: true, force: true });
-      cpSync(copy, this.frontEnd.datastore, { recursive: true });
-    };
+    return this.frontEnd.traits.keep(this.frontEnd.datastore);
   }
 
   /** Ends it, and removes all of it. */

@@ -41,7 +41,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
   }
   const world = await startFrontEnd({ sshds: 2, ...options, programs: tools });
   world.serveDatastore();
-  const prepared = join(world.folder, 'prepared');
+  let bringBack = (): void => {};
   const programCalls = (): string[] => readFileSync(calls, 'utf8').split('\n').slice(0, -1);
   const stagingOf = (vmId: number, systemDs = 102): string => join(world.staging(vmId, systemDs), 'backup');
   const env = { ...process.env, RESTIC_PASSWORD: world.password };
@@ -87,14 +87,11 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
 
     /** Keeps the repositories as they are now. */
     keep(): void {
-      execFileSync('cp', ['-a', world.datastore, prepared]);
+      bringBack = world.traits.keep(world.datastore);
     },
 
     /** Brings the kept repositories back. */
-    reset(): void {
-      rmSync(world.datastore, { recursive: true, force: true });
-      execFileSync('cp', ['-a', prepared, world.datastore]);
-    },
+    reset: (): void => bringBack(),
 
     /** Downloads the disk at a point of a chain by its URL, and says how it differs from the truth. */
     async differs(
@@ -109,7 +106,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
       if (listed.code !== 0) return `ls: ${listed.stderr}`;
       const url = (JSON.parse(listed.stdout) as Record<string, string>)['0'] ?? '';
       const file = join(world.folder, `download-${vmId}-${id}`);
-      const { code, stderr } = await download(join(world.built, world.downloader), url, file, world.env);
+      const { code, stderr } = await download(world.reading(url), file, world.env);
       const answer = code === 0 ? difference(file, truth) : `download: ${stderr}`;
       rmSync(file, { force: true });
       return answer;
@@ -128,11 +125,13 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
     async quiet(seconds = 30): Promise<string[]> {
       // One look can miss a process that is forked while its parent, which was listed, ends: three in a row do not.
       let quietLooks = 0;
+      let running: string[] = [];
       await until(() => {
-        quietLooks = leftovers(world.ssh.folder).length === 0 ? quietLooks + 1 : 0;
+        running = [...leftovers(world.ssh.folder), ...world.traits.running()];
+        quietLooks = running.length === 0 ? quietLooks + 1 : 0;
         return quietLooks >= 3;
       }, seconds);
-      return quietLooks >= 3 ? [] : leftovers(world.ssh.folder);
+      return running;
     },
 
     async stop(): Promise<void> {
@@ -173,13 +172,12 @@ export function chainIn({ stdout }: Ended): Known[] {
 }
 
 function download(
-  script: string,
-  url: string,
+  reading: readonly string[],
   file: string,
   env: NodeJS.ProcessEnv,
 ): Promise<{ code: number | null; stderr: string }> {
   const output = openSync(file, 'w');
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', script, '--stream', url], {
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', ...reading], {
     env,
     detached: true,
     stdio: ['ignore', output, 'pipe'],

@@ -5,6 +5,7 @@ import { testKills } from './kills';
 const LANES = [
   { driver: 'restic', victims: ['action', 'restic', 'connection', 'session'] },
   { driver: 'rsync', victims: ['action', 'sender', 'receiver', 'connection', 'session', 'tool'] },
+  { driver: 'zfs', victims: ['receiver', 'qemu-img', 'sender', 'tool', 'session', 'action', 'connection', 'action'] },
 ] as const;
 
 testKills('backup', LANES, async (faults) => {

@@ -13,6 +13,18 @@ const PROGRAMS = {
   tool: ({ name }: Process) => ['cat', 'cp', 'mv', 'rm', 'sync'].includes(name),
 } as const;
 
+/** The same on a server that is a machine of its own, as shell commands; here `zfs` makes visible and removes. */
+const ON_MACHINE: Readonly<Partial<Record<Victim, string>>> = {
+  receiver: 'pkill -KILL -u oneadmin -x rsync',
+  'qemu-img': 'pkill -KILL -u oneadmin -x qemu-img',
+  tool: `for n in 1 2 3 4 5 6 7 8 9 10; do
+    pkill -KILL -f '^zfs (snapshot|hold|release|destroy|rollback) ' && exit; sleep 0.02; done; exit 1`,
+  session: `pid=$(pgrep -o -u oneadmin -x rsync) && until ps -o comm= -p $pid | grep -q sshd
+    do pid=$(ps -o ppid= -p $pid | tr -d ' '); done && kill -KILL $pid`,
+};
+/** What serves the connections to that machine. */
+const CONNECTIONS = 'pkill -KILL -u oneadmin sshd';
+
 /** What a fault takes: the action, a program, the connection to its host, or the session that serves the program's own ssh. */
 export type Victim = 'action' | 'connection' | 'session' | keyof typeof PROGRAMS;
 
@@ -80,14 +92,22 @@ export async function strike(
   let hit = false;
   await until(
     () => {
-      const doomed = over ? [] : victims(faults, victim, child.pid ?? 0, host);
-      for (const { pid } of doomed) hit = send('SIGKILL', pid) || hit;
+      hit = !over && kill(faults, victim, child.pid ?? 0, host);
       return over || hit;
     },
     120,
     2,
   );
   return { hit, ended: await done };
+}
+
+/** Kills the victim where it runs; tells whether there was one. */
+function kill(faults: FaultWorld, victim: Victim, actionPid: number, host: string): boolean {
+  const { machine } = faults.world;
+  const command = victim === 'connection' && host === 'server' ? CONNECTIONS : ON_MACHINE[victim];
+  if (machine !== undefined && command !== undefined)
+    return machine.shSync(`( ${command}\n) >/dev/null 2>&1 && echo hit || true`) === 'hit';
+  return victims(faults, victim, actionPid, host).filter(({ pid }) => send('SIGKILL', pid)).length > 0;
 }
 
 function victims({ world }: FaultWorld, victim: Victim, actionPid: number, host: string): Process[] {

@@ -1,3 +1,4 @@
+import { isCutShort } from '../helpers/drivers';
 import { withAttributes } from './fault-world';
 import { testKills } from './kills';
 
@@ -5,6 +6,7 @@ const LANES = [
   { driver: 'restic', victims: ['action', 'restic', 'connection'] },
   { driver: 'restic', victims: ['session'], sftpOnly: ['server'] }, // only here does restic reach the repository by SFTP
   { driver: 'rsync', victims: ['action', 'connection', 'tool'] },
+  { driver: 'zfs', victims: ['connection', 'tool', 'action', 'tool'] },
 ] as const;
 
 testKills('rm', LANES, async (faults) => {
@@ -12,8 +14,9 @@ testKills('rm', LANES, async (faults) => {
   const repository = world.repository(1);
   faults.init(repository);
   const disk = faults.newDisk('vm1');
-  const doomed = await faults.makeChain(1, disk, 3);
-  const kept = await faults.makeChain(1, disk, 2, 'kept'); // shares most of its data with the other
+  const [long, short] = isCutShort(world.driver) ? [2, 1] : [3, 2];
+  const doomed = await faults.makeChain(1, disk, long);
+  const kept = await faults.makeChain(1, disk, short, 'kept'); // shares most of its data with the other
   return {
     repository,
     host: 'server',

@@ -16,7 +16,7 @@ export interface LockHolder {
 
 /** Stops a prune as soon as it has its lock. `prefix` runs it elsewhere: `unshare`, with its arguments. */
 export async function holdLock(
-  { world }: FaultWorld,
+  { world }: { readonly world: Pick<FaultWorld['world'], 'env' | 'password'> },
   repository: string,
   prefix: readonly string[] = [],
 ): Promise<LockHolder> {

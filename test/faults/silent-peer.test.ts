@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { DRIVERS, type DriverName } from '../helpers/drivers';
+import { type DriverName, FOLDER_DRIVERS } from '../helpers/drivers';
 import { plainLines } from './kills';
 import { makeBed } from './network-bed';
 import { ofActions, send, servedBy, sessions, until } from './processes-of';
@@ -45,4 +45,4 @@ const silentPeer =
   };
 
 // Both are mostly waited for.
-for (const driver of DRIVERS) t.test(`${driver}: a peer that is silent ends an action, too`, silentPeer(driver));
+for (const driver of FOLDER_DRIVERS) t.test(`${driver}: a peer that is silent ends an action, too`, silentPeer(driver));

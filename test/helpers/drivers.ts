@@ -1,12 +1,25 @@
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { quickenKey } from './quick-key';
+import { resticStore, rsyncStore, type Store } from './folder-stores';
 
 /** The datastore drivers that the tests of actions and faults are run with. */
-export const DRIVERS = ['restic', 'rsync'] as const;
+export const DRIVERS = ['restic', 'rsync', 'zfs'] as const;
 export type DriverName = (typeof DRIVERS)[number];
+
+/** Those whose backup server is this machine: they store in folders. */
+export const FOLDER_DRIVERS = ['restic', 'rsync'] as const;
+
+/**
+ * Those that a file of tests is run with which needs a backup server: DRIVER_UNDER_TEST names another one. The server of
+ * `zfs` is a machine that takes its time, and test/zfs runs such files one after the other on a single one.
+ */
+export const UNDER_TEST: readonly DriverName[] = DRIVERS.filter((name) =>
+  [process.env.DRIVER_UNDER_TEST ?? FOLDER_DRIVERS].flat().includes(name),
+);
+
+/** The emulated machine is slow in all that it does: `npm test` leaves some of it to `npm run soak`. */
+export function isCutShort(driver: DriverName): boolean {
+  return driver === 'zfs' && process.env.SOAK !== '1';
+}
 
 /** What a datastore of the test's world is made of. */
 interface Place {
@@ -16,6 +29,8 @@ interface Place {
   readonly temporary: string;
   /** For drivers that have one. */
   readonly password: string;
+  /** Below which datasets are, where there are any. */
+  readonly dataset: string;
 }
 
 /** A file of a stored backup, and where the staging folder was that it came from. */
@@ -23,44 +38,33 @@ interface InBackup {
   readonly datastore: string;
   readonly staging: string;
   readonly vmId: number;
-  readonly source: string;
+  /** The backup's chain up to it. */
+  readonly chain: readonly { readonly id: number; readonly source: string }[];
+  /** As the transfer driver has named it. */
   readonly file: string;
 }
 
-/** What is a driver's own. Its name is DS_MAD, the folder of its scripts, the scheme of its URLs and its program's name. */
-export interface DriverTraits {
+/** What is a driver's own. Its name is DS_MAD, and the folder of its scripts. */
+interface DriverFacts {
   /** The attributes without which its datastore does not work. */
   readonly attributes: (place: Place) => Readonly<Record<string, string>>;
-  /** The attributes that name the backup server and the login there, and where disks are merged. */
-  readonly named: {
-    readonly server: string;
-    readonly user: string;
-    readonly temporary: string;
-    readonly stall: string;
-  };
+  /** The attributes that name the backup server and the login there, and how long a transfer may stand still. */
+  readonly named: { readonly server: string; readonly user: string; readonly stall: string };
   /** The attribute that slows its transfers, to so many KiB/s. */
   readonly slow: (kib: number) => Readonly<Record<string, string>>;
-  /** Its programs, on the host and on the server, and those by which it makes a backup visible or removes it. */
-  readonly programs: readonly string[];
+  /** Its programs on hosts that are this machine, the one that transfers first. */
+  readonly programs: readonly [string, ...string[]];
   /** What a SOURCE looks like. */
   readonly source: string;
-  /** The path of a disk in its URLs. */
-  readonly urlPath: (at: InBackup) => string;
-  /** The names of the backups in the folder of a VM (or job) on the server, sorted. */
-  readonly stored: (folder: string) => string[];
-  /** What no finished action leaves in such a folder, nor beside it. */
-  readonly leftovers: (folder: string) => string[];
-  /** Makes such a folder, if the first backup should find one. */
-  readonly init: (folder: string, env: NodeJS.ProcessEnv) => void;
-  /** What is wrong with such a folder, every byte of it being read. */
-  readonly damage: (folder: string, env: NodeJS.ProcessEnv) => string | undefined;
+  /** What its URLs begin with. One of our own has a downloader of that name; the front-end itself knows `ssh`. */
+  readonly scheme: string;
+  readonly url: (at: InBackup) => string;
 }
 
-const names = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
-const allNames = (folder: string): string[] =>
-  existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
+/** What tests have to know of a driver, and what it has stored. */
+export interface DriverTraits extends DriverFacts, Store {}
 
-export const TRAITS: Readonly<Record<DriverName, DriverTraits>> = {
+export const TRAITS: Readonly<Record<DriverName, DriverFacts>> = {
   restic: {
     attributes: ({ user, temporary, password }) => ({
       RESTIC_SFTP_SERVER: 'server',
@@ -68,71 +72,44 @@ export const TRAITS: Readonly<Record<DriverName, DriverTraits>> = {
       RESTIC_PASSWORD: password,
       RESTIC_TMP_DIR: temporary,
     }),
-    named: {
-      server: 'RESTIC_SFTP_SERVER',
-      user: 'RESTIC_SFTP_USER',
-      temporary: 'RESTIC_TMP_DIR',
-      stall: 'RESTIC_STALL_LIMIT',
-    },
+    named: { server: 'RESTIC_SFTP_SERVER', user: 'RESTIC_SFTP_USER', stall: 'RESTIC_STALL_LIMIT' },
     slow: (kib) => ({ RESTIC_BWLIMIT: String(kib) }),
     programs: ['restic'],
     source: '[0-9a-f]{8}',
-    urlPath: ({ staging, file }) => join(staging, file),
-    stored: (folder) => names(join(folder, 'snapshots')),
-    leftovers: (folder) => [
-      ...allNames(join(folder, 'locks')).map((name) => `locks/${name}`),
-      ...allNames(folder).filter((name) => /-(restic-temp|tmp)-/.test(name) && !name.startsWith('locks/')),
-      ...names(join(folder, '..')).filter((name) => name.includes('.new-')),
-    ],
-    init: (folder, env) => {
-      restic(folder, env, 'init');
-      quickenKey(folder, env.RESTIC_PASSWORD ?? '');
-    },
-    damage: (folder, env) => {
-      const said = restic(folder, env, 'check', '--read-data');
-      return /no errors were found/.test(said) ? undefined : said;
-    },
+    scheme: 'restic',
+    url: (at) => `restic://100//${listed(at)}${join(at.staging, at.file)}`,
   },
   rsync: {
     attributes: ({ user, temporary }) => ({ RSYNC_HOST: 'server', RSYNC_USER: user, RSYNC_TMP_DIR: temporary }),
-    named: { server: 'RSYNC_HOST', user: 'RSYNC_USER', temporary: 'RSYNC_TMP_DIR', stall: 'RSYNC_STALL_LIMIT' },
+    named: { server: 'RSYNC_HOST', user: 'RSYNC_USER', stall: 'RSYNC_STALL_LIMIT' },
     slow: (kib) => ({ RSYNC_ARGS: `-aS --bwlimit=${kib}` }),
+    // Also those by which it makes a backup visible or removes it.
     programs: ['rsync', 'qemu-img', 'cp', 'mv', 'rm', 'sync'],
     source: '[0-9a-f]{12}',
-    urlPath: ({ datastore, vmId, source, file }) => join(datastore, String(vmId), source, file),
-    stored: (folder) => names(folder).filter((name) => !name.startsWith('.')),
-    leftovers: (folder) => names(folder).filter((name) => name.startsWith('.')),
-    init: () => {},
-    damage: (folder) =>
-      TRAITS.rsync
-        .stored(folder)
-        .map((name) => notAsListed(join(folder, name)))
-        .find(Boolean),
+    scheme: 'rsync',
+    url: (at) => `rsync://100//${listed(at)}${join(at.datastore, String(at.vmId), lastOf(at), at.file)}`,
+  },
+  zfs: {
+    attributes: ({ user, dataset }) => ({ ZFS_HOST: 'server', ZFS_USER: user, ZFS_DATASET: dataset, ZFS_SUDO: 'YES' }),
+    named: { server: 'ZFS_HOST', user: 'ZFS_USER', stall: 'ZFS_STALL_LIMIT' },
+    slow: (kib) => ({ ZFS_BWLIMIT: String(kib) }),
+    programs: ['rsync'],
+    source: '[0-9a-f]{12}',
+    scheme: 'ssh',
+    url: (at) => {
+      const snapshot = join(at.datastore, String(at.vmId), '.zfs', 'snapshot', `one-backup-${lastOf(at)}`);
+      return `ssh://oneadmin@server:${snapshot}/${at.file.replace(/^(disk\.\d+)\.\d+$/, '$1')}`;
+    },
   },
 };
 
-function restic(folder: string, env: NodeJS.ProcessEnv, ...args: readonly string[]): string {
-  const program = process.env.RESTIC_UNDER_TEST ?? 'restic';
-  const { status, stdout, stderr } = spawnSync(program, ['-r', folder, '--no-cache', ...args], {
-    env,
-    encoding: 'utf8',
-  });
-  return status === 0 ? stdout : `${args[0]} ended with ${status}: ${stdout}${stderr}`;
+/** What the drivers have stored whose backup server is this machine. */
+export const FOLDER_STORES: Readonly<Record<string, Store>> = { restic: resticStore, rsync: rsyncStore };
+
+function listed({ chain }: InBackup): string {
+  return chain.map(({ id, source }) => `${id}:${source}`).join(',');
 }
 
-/** Says which file of a backup is not what its manifest says. */
-function notAsListed(backup: string): string | undefined {
-  const files = names(backup);
-  if (!files.includes('manifest.json')) return `${backup} has no manifest`;
-  const { files: listed } = JSON.parse(readFileSync(join(backup, 'manifest.json'), 'utf8')) as {
-    files: { name: string; sizeBytes: number; sha256: string }[];
-  };
-  const wanted = [...listed.map(({ name }) => name), 'manifest.json'].sort();
-  if (wanted.join() !== files.join()) return `${backup} holds ${files}, and should hold ${wanted}`;
-  for (const { name, sizeBytes, sha256 } of listed) {
-    const content = readFileSync(join(backup, name));
-    if (content.length !== sizeBytes) return `${backup}/${name} has ${content.length} bytes, not ${sizeBytes}`;
-    if (createHash('sha256').update(content).digest('hex') !== sha256) return `${backup}/${name} is not what was sent`;
-  }
-  return undefined;
+function lastOf({ chain }: InBackup): string {
+  return chain.at(-1)?.source ?? '';
 }

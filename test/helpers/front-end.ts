@@ -1,12 +1,25 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { type DriverName, TRAITS } from './drivers';
+import { type DriverName, type DriverTraits, FOLDER_STORES, TRAITS } from './drivers';
+import type { Store } from './folder-stores';
 import { incrementsXml, type MessageName, realMessage, withAttribute, withContent, withText } from './messages';
 import { ONE_AUTH, SERVERADMIN_PASSWORD, startOned } from './oned';
 import { startSshWorld } from './sshd';
 import type { WorldOptions } from './sshd-process';
+import type { ZfsMachine } from './zfs-machine';
+import { newDataset, zfsServer, zfsStore } from './zfs-server';
 
 /** How an action ended. */
 export interface Ended {
@@ -26,6 +39,8 @@ export interface Running {
 export interface FrontEndOptions extends Partial<WorldOptions> {
   /** The datastore's driver: restic unless told. */
   readonly driver?: DriverName;
+  /** For a driver whose server is a machine of its own: `server` is this one all the same, and has nothing that it needs. */
+  readonly withoutMachine?: boolean;
   /** A folder of programs, such as another restic, that are found first on the front-end and on all hosts. */
   readonly programs?: string;
   /** Attributes of the datastore beside those that it needs. */
@@ -45,7 +60,9 @@ const PASSWORD = `it's "a" $secret \`pass\` & <word> \\ % #!`;
 /** Starts a front-end with the built scripts, copied alone into a VAR of their own. */
 export async function startFrontEnd(options: FrontEndOptions = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'one-backup-test-'));
-  const ssh = await startSshWorld({ names: ['host1', 'server'], ...options });
+  const driver = options.driver ?? 'restic';
+  const machine = driver === 'zfs' && options.withoutMachine !== true ? await zfsServer() : undefined;
+  const ssh = await startSshWorld(withServer({ names: ['host1', 'server'], ...options }, machine));
   const varDir = join(folder, 'one', 'var');
   const built = join(varDir, 'remotes', 'datastore');
   mkdirSync(built, { recursive: true });
@@ -71,15 +88,22 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
   };
   const temporary = join(folder, 'tmp');
   mkdirSync(temporary);
-  const datastore = join(folder, 'server', 'datastores', '100');
+  const dataset = machine && (await newDataset(machine, readFileSync(`${ssh.key}.pub`, 'utf8')));
+  const datastore = dataset === undefined ? join(folder, 'server', 'datastores', '100') : `/${dataset}/100`;
   const staging = (vmId: number, systemDs = 102): string =>
     join(folder, 'host1', 'datastores', String(systemDs), String(vmId));
   const password = options.password ?? PASSWORD;
 
-  const driver = options.driver ?? 'restic';
-  const traits = TRAITS[driver];
+  const store = machine && dataset ? zfsStore(machine, dataset) : (FOLDER_STORES[driver] as Store);
+  const traits: DriverTraits = { ...TRAITS[driver], ...store };
+  const downloader = `${traits.scheme}_downloader.rb`;
   const attributes = {
-    ...traits.attributes({ user: userInfo().username, temporary, password }),
+    ...traits.attributes({
+      user: machine ? 'oneadmin' : userInfo().username,
+      temporary,
+      password,
+      dataset: dataset ?? 'tank/none',
+    }),
     ...options.attributes,
   };
 
@@ -91,8 +115,10 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
   };
 
   return {
-    ...{ folder, ssh, oned, varDir, built, env, temporary, datastore, password, staging, forDatastore },
-    ...{ driver, traits, downloader: `${driver}_downloader.rb` },
+    ...{ folder, ssh, oned, varDir, built, env, temporary, datastore, attributes, password, staging, forDatastore },
+    ...{ driver, traits, machine, downloader },
+    /** The downloader, where the front-end has none of its own for such URLs. */
+    downloaders: existsSync(join(built, downloader)) ? [downloader] : [],
     /** The script of an action. */
     script: (action: string): string => `${driver}/${action}`,
     /** The folder of a VM on the backup server: its repository, or what its backups are in. */
@@ -144,11 +170,22 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
       oned.behaviour = { datastores: { 100: xml } };
     },
 
+    /** Makes the stub of oned answer what the backup image of a VM is. */
+    serveImage(vmId: number, chain: readonly { id: number; source: string }[]): void {
+      const [xml = ''] = /^<IMAGE>[\s\S]*<\/IMAGE>/m.exec(this.imageMessage('ls-i2', vmId, chain)) ?? [];
+      oned.behaviour = { ...oned.behaviour, images: [xml] };
+    },
+
     /** The backup URL of a file of VM `vmId` at the end of a chain. */
     url(vmId: number, chain: readonly { id: number; source: string }[], file: string): string {
-      const source = chain.at(-1)?.source ?? '';
-      const path = traits.urlPath({ datastore, staging: join(staging(vmId), 'backup'), vmId, source, file });
-      return `${driver}://100//${chain.map((one) => `${one.id}:${one.source}`).join(',')}${path}`;
+      return traits.url({ datastore, staging: join(staging(vmId), 'backup'), vmId, chain, file });
+    },
+
+    /** The command by which the front-end reads what a URL names: our downloader's, or its own for `ssh://`. */
+    reading(url: string): [string, ...string[]] {
+      const [, login, path] = /^ssh:\/\/([^:]+):(.*)$/.exec(url) ?? [];
+      if (login !== undefined) return ['ssh', login, `cat '${path}'`];
+      return [join(built, downloader), '--stream', url];
     },
 
     /** The arguments and the message of a backup: increment `increment` of the VM. */
@@ -158,7 +195,8 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
       const name = increment === 0 ? 'backup-live-full' : 'backup-poweroff-increment';
       const stdin = this.message(name, (text) => {
         const own = withText(withText(text, 'VM', 'ID', String(vmId)), 'VM', 'DEPLOY_ID', deployId(vmId));
-        return increment === 0 ? own : withText(own, 'BACKUP_CONFIG', 'LAST_INCREMENT_ID', String(increment - 1));
+        if (increment === 0) return withText(own, 'BACKUP_CONFIG', 'MODE', 'INCREMENT'); // the first of a chain
+        return withText(own, 'BACKUP_CONFIG', 'LAST_INCREMENT_ID', String(increment - 1));
       });
       return [args, stdin];
     },
@@ -183,6 +221,14 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
       if (existsSync(folder)) throw new Error(`${folder} could not be removed`);
     },
   };
+}
+
+/** In place of a name of this machine, `server` is the other one. */
+function withServer(options: WorldOptions, machine: ZfsMachine | undefined): WorldOptions {
+  if (machine === undefined) return options;
+  const { port, knownHostsLine } = machine;
+  const names = options.names.filter((name) => name !== 'server');
+  return { ...options, names, elsewhere: { server: { port, user: 'oneadmin', knownHostsLine } } };
 }
 
 /** What the hypervisor calls a VM. */

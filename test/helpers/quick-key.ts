@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, scryptSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes, scryptSync } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -29,6 +29,26 @@ export function quickenKey(repository: string, password: string): void {
     rmSync(join(folder, name));
     writeFileSync(join(folder, createHash('sha256').update(text).digest('hex')), text, { mode: 0o400 });
   }
+}
+
+/** Writes snapshots as they are said to be (restic design document, "Snapshots"): a thousand of them in a second. */
+export function writeSnapshots(repository: string, password: string, snapshots: readonly object[]): void {
+  const [name = ''] = readdirSync(join(repository, 'keys'));
+  const file = JSON.parse(readFileSync(join(repository, 'keys', name), 'utf8')) as KeyFile;
+  const user = derive(password, Buffer.from(file.salt, 'base64'), file);
+  const master = JSON.parse(open(user, Buffer.from(file.data, 'base64')).toString()) as Master;
+  const key = Buffer.concat([master.encrypt, master.mac.k, master.mac.r].map((text) => Buffer.from(text, 'base64')));
+  for (const snapshot of snapshots) {
+    const sealed = seal(key, randomBytes(16), Buffer.from(JSON.stringify(snapshot)));
+    const id = createHash('sha256').update(sealed).digest('hex');
+    writeFileSync(join(repository, 'snapshots', id), sealed, { mode: 0o400 });
+  }
+}
+
+/** The keys by which all else is encrypted. */
+interface Master {
+  readonly mac: { readonly k: string; readonly r: string };
+  readonly encrypt: string;
 }
 
 /** 32 bytes for AES-256, then 16 and 16 for Poly1305-AES. */

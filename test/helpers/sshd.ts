@@ -131,7 +131,7 @@ async function buildWorld(
     config: inFolder('ssh_config'),
     key,
     env: { ...inherited, PATH: `${inFolder('bin')}:${process.env.PATH ?? HOST_PATH}`, [MARK]: folder },
-    port: (name) => sshdOf(name).port,
+    port: (name) => options.elsewhere?.[name]?.port ?? sshdOf(name).port,
     knownHosts,
     configure: (text) =>
       writeFileSync(inFolder('ssh_config'), `${text}\n${readFileSync(inFolder('ssh_config'), 'utf8')}`),

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -16,6 +16,8 @@ export interface ZfsMachine {
   run(command: string, options?: { readonly user?: 'root' | 'oneadmin'; readonly input?: string }): Promise<Said>;
   /** As run, but throws unless the exit code is 0; returns stdout without the last newline. */
   sh(command: string, options?: { readonly user?: 'root' | 'oneadmin' }): Promise<string>;
+  /** As sh, as root, but nothing else happens in this process meanwhile. */
+  shSync(command: string): string;
   /** Cuts the power: what was not on the disk of the pool is lost. */
   powerOff(): Promise<void>;
   /** Starts it again, from the disk of the pool as it is: takes some ten seconds. */
@@ -130,6 +132,7 @@ class Machine implements ZfsMachine {
     for (const began = Date.now(); Date.now() - began < limitMs; ) {
       if ((await this.run('true')).code === 0) {
         qemu.unref();
+        (qemu.stderr as Socket).unref();
         return undefined;
       }
       if (over) return said;
@@ -143,19 +146,7 @@ class Machine implements ZfsMachine {
     command: string,
     { user = 'root', input = '' }: { user?: 'root' | 'oneadmin'; input?: string } = {},
   ): Promise<Said> {
-    const options = {
-      UserKnownHostsFile: join(this.#folder, 'known_hosts'),
-      IdentitiesOnly: 'yes',
-      BatchMode: 'yes',
-      ConnectTimeout: '10',
-      ControlMaster: 'auto', // a login costs this machine half a second
-      ControlPath: join(this.#folder, '%r'),
-      ControlPersist: '60',
-      LogLevel: 'ERROR',
-    };
-    const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
-    const where = ['-p', String(this.#port), '-i', this.key, `${user}@127.0.0.1`];
-    const ssh = spawn('ssh', ['-F', 'none', ...words, ...where, '--', command], { stdio: 'pipe' });
+    const ssh = spawn('ssh', this.#words(command, user), { stdio: 'pipe' });
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     ssh.stdout.on('data', (chunk) => out.push(chunk));
@@ -174,6 +165,26 @@ class Machine implements ZfsMachine {
     const { code, stdout, stderr } = await this.run(command, options);
     if (code !== 0) throw new Error(`${command}: exit code ${code}: ${stderr}`);
     return stdout.replace(/\n$/, '');
+  }
+
+  shSync(command: string): string {
+    return execFileSync('ssh', this.#words(command, 'root'), { encoding: 'utf8', stdio: 'pipe' }).replace(/\n$/, '');
+  }
+
+  /** The arguments of the ssh that runs a command there. */
+  #words(command: string, user: string): string[] {
+    const options = {
+      UserKnownHostsFile: join(this.#folder, 'known_hosts'),
+      IdentitiesOnly: 'yes',
+      BatchMode: 'yes',
+      ConnectTimeout: '10',
+      ControlMaster: 'auto', // a login costs this machine half a second
+      ControlPath: join(this.#folder, '%r'),
+      ControlPersist: '60',
+      LogLevel: 'ERROR',
+    };
+    const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+    return ['-F', 'none', ...words, '-p', String(this.#port), '-i', this.key, `${user}@127.0.0.1`, '--', command];
   }
 
   async powerOff(): Promise<void> {

@@ -1,0 +1,3 @@
+import { testsOf } from './tests-of';
+
+testsOf('actions', ['oned-messages'], ['restore', 'standalone', 'by-hand']);

@@ -1,0 +1,18 @@
+import t from 'tap';
+import { writeStory } from '../conformance/story';
+import { zfsWorld } from '../conformance/zfs-bed';
+import { testForeign } from './foreign';
+import { testRefusals } from './refusals';
+import { testStrikes } from './strikes';
+
+t.setTimeout(1_100_000);
+
+t.test('what can go wrong on a server with ZFS', async (t) => {
+  const story = writeStory();
+  t.teardown(story.close);
+  const world = await zfsWorld();
+  t.teardown(() => world.bed.close());
+  await testForeign(t, world, story);
+  await testRefusals(t, world, story);
+  await testStrikes(t, world, story);
+});
