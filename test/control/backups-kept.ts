@@ -26,7 +26,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
   t.test('verify: all is well', async (t) => {
     const { stdout } = await ok(call('verify', '--full'));
     t.match(stdout, /^ 1 .* 5 +ok$/m);
-    t.match(stdout, /^10 .* 2 +ok$/m);
+    t.match(stdout, new RegExp(`^10 .* ${b.neighbour.length} +ok$`, 'm'));
     const sampled = await ok(call('verify', '--vm', '10', '--sample', '50%', '--seed', '3', '--bwlimit', '50000'));
     t.match(sampled.stderr, 'reading 50% of the data, part of seed 3');
     t.equal((await b.run(call('verify', '--sample', '0%'), GONE)).code, 2);
@@ -44,7 +44,8 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
         .map((one) => `1 ${chain.findIndex(({ source }) => source === one.source)} ${one.disk} ${one.source}`)
         .sort(),
     );
-    t.match((await b.run(call('verify', '--full', '--vm', '10'), GONE)).code, 0, 'no other VM is blamed');
+    if (!standsAlone)
+      t.match((await b.run(call('verify', '--full', '--vm', '10'), GONE)).code, 0, 'no other VM is blamed');
     t.ok(damaged.length > 0);
     mend();
   });
@@ -82,8 +83,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     t.equal(JSON.parse(stdout).findings.length, 1, 'nothing else is blamed');
     if (standsAlone) {
       await ok(call('restore', '--vm', '1', '--source', last, '--to', at('later')));
-      isStage(t, at('later'), story.chain[3]);
-      return putBack();
+      return isStage(t, at('later'), story.chain[3]);
     }
     const refused = await b.run(call('restore', '--vm', '1', '--source', last, '--to', at('no')), GONE);
     t.equal(refused.code, 11);
@@ -152,6 +152,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     });
 
   t.test('sweep: what was killed before it could answer, and all else that oned does not list', async (t) => {
+    const before = (await listed()).map(({ source }) => source);
     const killed = await killUnanswered(b);
     const orphans = [killed, ...(driver === 'rsync' ? age(b) : [])];
     w.serveDatastore((text) => withContent(withText(text, 'DATASTORE', 'NAME', 'backups'), 'IMAGES', '<ID>6</ID>'));
@@ -166,9 +167,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     );
     await ok(call('sweep', '--yes', '--orphans'), {});
     const left = (await listed()).map(({ source }) => source);
-    const young = driver === 'rsync' ? [] : b.neighbour;
-    t.strictSame(left.sort(), [...chain, { source: b.foreign }, ...young].map(({ source }) => source).sort());
-    putBack();
+    t.strictSame(left.sort(), before.filter((source) => !orphans.includes(source)).sort());
   });
 
   if (driver === 'restic') {

@@ -33,7 +33,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
         [1, 3, last, 'INCREMENT', null, [], true],
         [1, 0, b.foreign, 'FULL', null, [], true],
         [10, 0, b.neighbour[0]?.source, 'FULL', null, needing(b.neighbour[1]?.source), standsAlone],
-        [10, 1, b.neighbour[1]?.source, 'INCREMENT', null, [], standsAlone],
+        ...b.neighbour.slice(1).map(({ source }) => [10, 1, source, 'INCREMENT', null, [], standsAlone]),
       ],
     );
     t.match(all[2], {
@@ -46,11 +46,11 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     t.ok(all.slice(0, 5).every(({ storedBytes }) => Number(storedBytes) > 2 ** 20));
     t.equal(all[4]?.jobId, 0);
     t.strictSame(
-      (await listed('--vm', '10')).map(({ vmId }) => vmId),
-      [10, 10],
+      (await listed('--vm', '10')).map(({ source }) => source),
+      b.neighbour.map(({ source }) => source),
     );
     const csv = (await ok(call('list', '--csv'))).stdout.trim().split('\n');
-    t.equal(csv.length, 8);
+    t.equal(csv.length, 1 + all.length);
     t.match(csv[4], new RegExp(`^1,.*,6,3,2,INCREMENT,${last},20.*,ok,0,$`));
     const nowhere = await b.run(['list', b.file, '--base-path', '/no/such/101'], GONE);
     t.equal(nowhere.code, 6);
@@ -58,7 +58,8 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     t.strictSame(await listed('--vm', '99'), [], 'a VM that nobody backed up');
   });
 
-  t.test('list, compared with oned', async (t) => {
+  const onFolders = (name: string, test: (t: Test) => Promise<void>) => !b.isSlow && t.test(name, test);
+  onFolders('list, compared with oned', async (t) => {
     const own = [...chain, { id: 4, source: 'deadbeef' }];
     const image = `<IMAGE><ID>6</ID><NAME>b</NAME><VMS><ID>1</ID></VMS><BACKUP_INCREMENTS>${incrementsXml(own)}</BACKUP_INCREMENTS></IMAGE>`;
     w.serveDatastore((text) => {
@@ -103,7 +104,8 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
   });
 
   t.test('restore: every point, with oned gone', async (t) => {
-    for (const stage of story.chain.slice(0, 4)) {
+    const [full, raw, grown, newest] = story.chain;
+    for (const stage of standsAlone ? [raw, newest] : [full, raw, grown, newest]) {
       const folder = at(`restored-${stage.incrementId}`);
       const format = stage.incrementId === 1 ? 'raw' : 'qcow2';
       const which = ['--source', chain[stage.incrementId]?.source ?? '', '--format', format];
@@ -118,7 +120,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     }
     const stock = at('restored-stock');
     await ok(call('restore', '--vm', '10', '--latest', '--to', stock));
-    isStage(t, stock, story.neighbour[1]);
+    isStage(t, stock, b.newest);
     const one = at('restored-one');
     await ok(call('restore', '--vm', '1', '--increment', '2', '--disk', '1', '--to', one));
     t.same(
@@ -135,6 +137,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     const again = call('restore', '--vm', '10', '--to', folder);
     t.match((await ok(again)).stderr, 'disk.0.qcow2 is there and verified, it is not fetched again');
     t.equal(statSync(disk).ino, before);
+    if (b.isSlow) return;
     const [full] = await listed('--vm', '10');
     const other = call('restore', '--vm', '10', '--at', String(full?.time), '--to', folder);
     const refused = await b.run(other, GONE);
@@ -163,7 +166,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     t.notOk(existsSync(join(folder, 'disk.0.qcow2')), 'but nothing that looks complete');
     t.notOk(existsSync(join(folder, 'vm.template')));
     t.match((await ok(words)).stderr, 'removed what an interrupted restore had left');
-    isStage(t, folder, story.neighbour[1]);
+    isStage(t, folder, b.newest);
     rmSync(folder, { recursive: true });
     t.equal((await until('SIGINT')).code, 14);
     t.strictSame(parts(), [], 'Ctrl-C leaves none');

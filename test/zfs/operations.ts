@@ -18,7 +18,7 @@ type Operation = (vm: PlainVm, place: Place) => Promise<string | undefined>;
  */
 const increment: Operation = async (vm, { bed, engine }) => {
   const chains = vm.images.filter(isChain);
-  const image = vm.oneOf(chains);
+  const image = vm.chance(0.5) ? chains[0] : vm.oneOf(chains);
   if (image === undefined) return undefined;
   const isSilent = image === chains.at(-1) && vm.chance(0.3);
   const source = await backUp(vm, { image, isSilent }, { bed, engine });

@@ -44,6 +44,8 @@ export class PlainVm {
   images: PlainImage[] = [];
   #disks = new Map<number, PlainDisk>();
   #hasTpm = false;
+  /** The backup that was stored last. */
+  #head: string | undefined;
   #lastByte = 0;
   #lastImage = 0;
   #moments = 0;
@@ -69,8 +71,8 @@ export class PlainVm {
   /** Lets it live, and lays its next backup into the staging folder. */
   async lay(bed: Bed, wish: Wish): Promise<{ readonly source: BackupSource; readonly content: Content }> {
     const parent = wish.image?.points.at(-1);
-    const newest = this.images.at(-1)?.points.at(-1);
-    if (parent !== newest && this.chance(0.6)) this.#restore(parent ?? newest);
+    const before = parent === undefined ? this.images.at(-1)?.points.at(-1) : parent;
+    if (before?.source !== this.#head && this.chance(0.7)) this.#restore(before);
     const content = this.#live(parent === undefined);
     const incrementId = (parent?.incrementId ?? -1) + 1;
     const folder = bed.staging(this.id);
@@ -103,6 +105,7 @@ export class PlainVm {
   note({ image, isStandalone = false }: Wish, { source }: StoredBackup, content: Content): void {
     const incrementId = (image?.points.at(-1)?.incrementId ?? -1) + 1;
     const point = { ...content, incrementId, source };
+    this.#head = source;
     if (image === undefined) this.images.push({ id: ++this.#lastImage, isStandalone, points: [point] });
     else this.keep(image, [...image.points, point]);
   }

@@ -16,7 +16,7 @@ const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const isSoak = process.env.SOAK === '1';
 const SEQUENCES = isSoak ? 300 : 30;
 /** How many operations a sequence has: four, and less than this more. */
-const MORE = isSoak ? 5 : 3;
+const MORE = isSoak ? 5 : 2;
 /** The machine waits a lot. */
 const LANES = 3;
 
