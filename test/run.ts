@@ -39,17 +39,7 @@ function testFiles(filters: readonly string[]): string[] {
   const entries = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' });
   const files = entries.filter((path) => path.endsWith('.test.ts')).map((path) => `test/${path}`);
   const wanted = filters.map((filter) => (filter.startsWith('/') ? relative(ROOT, filter) : filter));
-  return spread(files.filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part))).sort());
-}
-
-/** Puts the files that start an emulated machine evenly between the others: several at once would only wait for each other. */
-function spread(files: readonly string[]): string[] {
-  const emulated = files.filter((path) => path.includes('zfs'));
-  const others = files.filter((path) => !emulated.includes(path));
-  const each = Math.ceil(others.length / Math.max(1, emulated.length));
-  return emulated
-    .flatMap((path, index) => [path, ...others.slice(index * each, (index + 1) * each)])
-    .concat(emulated.length === 0 ? others : []);
+  return files.filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part))).sort();
 }
 
 async function runTap(args: readonly string[], env: NodeJS.ProcessEnv, report: TapReport): Promise<number> {
