@@ -21,6 +21,8 @@ export class RealHosts implements Hosts {
   readonly local: Host;
   readonly #settings: HostSettings;
   readonly #remote = new Map<string, RemoteHost>();
+  /** By the name under which each was asked for: that is found out once, and not again when the action was aborted. */
+  readonly #asked = new Map<string, RemoteHost>();
 
   constructor(settings: HostSettings) {
     this.#settings = settings;
@@ -28,11 +30,15 @@ export class RealHosts implements Hosts {
   }
 
   async at(name: HostName, user?: UserName): Promise<Host> {
+    const asked = JSON.stringify([name, user]);
+    const known = this.#asked.get(asked);
+    if (known !== undefined) return known;
     loadSsh2().catch(() => {}); // while ssh is asked, for it takes as long; who needs it meets the failure
     const target = await resolveSsh(name, user, this.#settings.env, this.#settings.signal);
     const key = JSON.stringify([target.user, target.hostname, target.port, target.route]);
     const host = this.#remote.get(key) ?? new RemoteHost(name, target, this.#settings);
     this.#remote.set(key, host);
+    this.#asked.set(asked, host);
     return host;
   }
 

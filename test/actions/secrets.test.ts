@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
-import { withText } from '../helpers/messages';
+import { withAttribute, withText } from '../helpers/messages';
 import { killTree } from '../helpers/processes';
 
 // Only a restic datastore has a secret attribute: there is nothing that the other drivers could tell of it.
@@ -212,9 +212,10 @@ t.test('when the server goes away meanwhile', async (t) => {
   await vm.backUp();
   vm.stage(1);
   await watched(t, async () => {
-    const [backup] = steps().filter(({ script }) => script === 'restic/backup') as [Step];
+    const slowly = steps((text) => withAttribute(text, 'RESTIC_BWLIMIT', '32'));
+    const [backup] = slowly.filter(({ script }) => script === 'restic/backup') as [Step];
     const { ended } = world.start(backup.script, backup.args, backup.stdin);
-    // As soon as restic is there, it is killed off from its server: it needs most of a second to open the repository.
+    // As soon as restic is there, it is killed off from its server.
     let over = false;
     void ended.then(() => {
       over = true;

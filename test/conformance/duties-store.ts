@@ -1,7 +1,7 @@
 import { copyFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import type { Test } from 'tap';
 import type { BackupSource } from '../../lib/engine/engine';
-import type { ErrorKind } from '../../lib/errors';
+import { DriverError, type ErrorKind } from '../../lib/errors';
 import { folderBytes } from './bed';
 import type { Duty } from './duty';
 import {
@@ -58,11 +58,14 @@ export const STORING: readonly Duty[] = [
     name: 'discard takes one backup back',
     async run(t, { story, kept, filled }) {
       const bed = await filled();
-      const more = await extend(bed, bed.open(), kept, story.chain[4]);
+      const abort = new AbortController();
+      const engine = bed.open({ signal: abort.signal });
+      const more = await extend(bed, engine, kept, story.chain[4]);
       const before = bed.stored().length;
       const source = more.chain[4]?.source ?? '';
-      await bed.open().discard(VM, JOB, source);
-      t.equal(bed.stored().length, before - 1);
+      abort.abort(new DriverError('cancelled', 'cancelled by the test'));
+      await engine.discard(VM, JOB, source);
+      t.equal(bed.stored().length, before - 1, 'also when the action was cancelled meanwhile');
       await bed.open().discard(VM, JOB, source);
       t.equal(bed.stored().length, before - 1, 'what is gone is fine, and nothing else goes');
       await refused(t, bed.open().files(lastPoint(more)), 'notFound', 'what was discarded');

@@ -52,7 +52,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
 
   t.test('verify: goes on after a kill', async (t) => {
     const state = at('state.json');
-    const words = call('verify', '--full', '--vm', '10', '--state', state, '--bwlimit', '20000');
+    const words = call('verify', '--full', '--vm', '10', '--state', state, '--bwlimit', '1000');
     const running = b.start(words);
     while (!existsSync(state) && running.child.exitCode === null) await sleep(5);
     process.kill(running.child.pid as number, 'SIGKILL');

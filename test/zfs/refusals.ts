@@ -135,9 +135,13 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
     t.ok((await limited.space()).freeBytes < 25 * MIB, 'no more is free than the quota leaves');
     t.strictSame(bed.leftovers(), []);
     await machine.sh(`echo 24 >${inflation}`);
-    const other = await extend(bed, engine, none(OTHER_VM), first);
+    const abort = new AbortController();
+    const late = bed.open({ signal: abort.signal });
+    const other = await extend(bed, late, none(OTHER_VM), first);
     await samePoint(t, bed, other, first, story);
-    await engine.remove(imageOf(other));
+    abort.abort(new DriverError('cancelled', 'cancelled by the test'));
+    await late.discard(OTHER_VM, undefined, other.chain[0]?.source ?? '');
+    t.equal(bed.stored().length, 1, 'a backup is taken back, also when the action was cancelled meanwhile');
   });
 
   await t.test('a backup that somebody reads, or holds', async (t) => {
