@@ -92,9 +92,10 @@ async function placeOf(
   const missing = await missingOn(local);
   const temporary = parseAbsolutePath(env.TMPDIR || '/var/tmp', 'TMPDIR', 'config');
   if (missing.length === 0) return { host: local, temporary };
-  const where = place === undefined ? 'this machine' : `${place.host.name}, nor on this machine`;
-  throw new DriverError('notFound', `${missing.join(' and ')} is not installed on ${where}`, {
-    hint: `Run there as root: ${GUEST_PACKAGE}`,
+  const [where, there] =
+    place === undefined ? ['on this machine', ''] : [`on ${place.host.name}, nor on this machine`, ' on either'];
+  throw new DriverError('notFound', `${missing.join(' and ')} is not installed ${where}`, {
+    hint: `Run as root${there}: ${GUEST_PACKAGE}`,
   });
 }
 

@@ -11,6 +11,8 @@ import type { Figure, Row } from './row';
 import { RSYNC_ROWS } from './rsync-rows';
 import { RsyncWorld } from './rsync-world';
 import { BenchWorld } from './world';
+import { ZFS_ROWS } from './zfs-rows';
+import { ZfsBenchWorld } from './zfs-world';
 
 const USAGE = 'usage: npm run bench -- [--rows NAME,NAME,...] [--rounds N] [--strict] [--list]';
 
@@ -33,6 +35,7 @@ type Tell = (row: AnyGroup['rows'][number], figure: Figure) => boolean;
 const GROUPS: readonly AnyGroup[] = [
   group({ rows: RESTIC_ROWS, start: () => BenchWorld.start() }),
   group({ rows: RSYNC_ROWS, start: () => RsyncWorld.start() }),
+  group({ rows: ZFS_ROWS, start: () => ZfsBenchWorld.start() }),
 ];
 
 function group<World extends { stop(): Promise<void> }>({ rows, start }: Group<World>): AnyGroup {

@@ -22,10 +22,11 @@ export async function killUnanswered(b: BackupsWorld): Promise<string> {
       let stored: string[] = [];
       while (stored.length === 0 && child.exitCode === null) {
         await sleep(1);
-        stored = w.traits.stored(folder);
+        stored = w.traits.stored(folder).filter((name) => /^[0-9a-f]+$/.test(name)); // not what restic still writes
       }
       process.kill(-(child.pid as number), 'SIGKILL');
-      const { stdout } = await ended;
+      const { stdout, stderr, code } = await ended;
+      if (code !== null && code !== 0) throw new Error(stderr);
       const source = (stored[0] ?? '').slice(0, w.driver === 'restic' ? 8 : undefined);
       if (stdout === '' && source !== '') return source;
       await ours.rm([{ id: 0, source }], { vmId: VM });

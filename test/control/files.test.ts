@@ -130,7 +130,7 @@ t.test('files and extract', async (t) => {
     t.equal(none.code, 6);
     t.match(
       none.stderr,
-      /guestfish is not installed on server, nor on this machine. Run there as root: apt-get install/,
+      /guestfish is not installed on server, nor on this machine. Run as root on either: apt-get install/,
     );
     b.install('here');
     const here = await ok('files', ...rsyncFile, ...disk(0), '/etc', '--verbose');
