@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { DRIVERS, type DriverName } from '../helpers/drivers';
+import { type DriverName, FOLDER_DRIVERS } from '../helpers/drivers';
 import { withText } from '../helpers/messages';
 import { chainIn } from './fault-world';
 import { plainLines } from './kills';
@@ -147,7 +147,7 @@ t.test('a full temporary folder on the front-end', async (t) => {
   t.equal((await actions().flatten().ended).code, 0, 'where there is space, the next try succeeds');
 });
 
-for (const driver of DRIVERS) {
+for (const driver of FOLDER_DRIVERS) {
   t.test(`${driver}: a backup logs in once at each host`, loginsOf(driver));
   t.test(`${driver}: a host or server that cannot be reached is one clear line`, unreachable(driver));
 }

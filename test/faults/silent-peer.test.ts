@@ -17,18 +17,15 @@ const silentPeer =
         ({ name, argv }) => name === 'ssh' && (driver === 'rsync' || argv.at(-1) === 'sftp'),
       );
     const serving = () => servedBy(ours(), world.ssh.folder, server);
-    // Once the backup transfers.
-    t.ok(
-      await until(
-        () =>
-          serving().length > 0 && faults.debris(repository).some((name) => /-restic-temp-|^\.receiving-/.test(name)),
-        60,
-        5,
-      ),
-    );
-    const pids = serving().map(({ pid }) => pid);
-    const children = sessions(world.ssh.folder).filter(({ parent }) => pids.includes(parent));
-    const silent = [...pids, ...children.map(({ pid }) => pid)];
+    const children = () => {
+      const pids = serving().map(({ pid }) => pid);
+      return sessions(world.ssh.folder).filter(({ parent }) => pids.includes(parent));
+    };
+    // Once the backup transfers: the login is over when sshd has a child for it.
+    const transfers = (): boolean =>
+      children().length > 0 && faults.debris(repository).some((name) => /-restic-temp-|^\.receiving-/.test(name));
+    t.ok(await until(transfers, 60, 5));
+    const silent = [...serving(), ...children()].map(({ pid }) => pid);
     t.teardown(() => silent.map((pid) => send('SIGCONT', pid)));
     for (const pid of silent) send('SIGSTOP', pid);
     const began = Date.now();
