@@ -8,6 +8,8 @@ export interface Position {
 export class Lines {
   readonly #text: string;
   readonly #starts: readonly number[];
+  /** The last place that was asked for: the next one is mostly near, and one line may be the whole file. */
+  #last = { offset: 0, start: 0, characters: 0 };
 
   constructor(text: string) {
     this.#text = text;
@@ -22,7 +24,12 @@ export class Lines {
       if ((this.#starts[middle] ?? 0) <= offset) low = middle;
       else high = middle - 1;
     }
-    const before = this.#text.slice(this.#starts[low], offset).replace(/^\ufeff/, '');
-    return { line: low + 1, column: [...before].length + 1 };
+    const start = this.#starts[low] as number;
+    const from = this.#last.start === start ? this.#last : { offset: start, characters: 0 };
+    const between = [...this.#text.slice(Math.min(from.offset, offset), Math.max(from.offset, offset))].length;
+    const characters = from.characters + (offset < from.offset ? -between : between);
+    this.#last = { offset, start, characters };
+    const mark = start === 0 && offset > 0 && this.#text.startsWith('\ufeff') ? 1 : 0;
+    return { line: low + 1, column: characters - mark + 1 };
   }
 }

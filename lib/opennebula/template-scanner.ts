@@ -29,7 +29,6 @@ const OUTSIDE = [
   ['close', /[ \t\n]*\][ \t\n]*/y],
 ] as const;
 const OPEN = /[ \t]*\[[ \t\n]*/y;
-const LINE = /[^\n]*/y;
 const BARE = /[^=# \t\n,[\]]+/y;
 
 /**
@@ -39,6 +38,9 @@ const BARE = /[^=# \t\n,[\]]+/y;
 export class TemplateScanner {
   readonly #text: string;
   #at = 0;
+  /** The next end of a line and the next `]]>`: looked for once, or a file of one long line would take seconds. */
+  #lineEnd = -1;
+  #cdataStart = -1;
 
   constructor(text: string) {
     this.#text = text;
@@ -63,10 +65,9 @@ export class TemplateScanner {
   /** The next token right of `=`. */
   value(): Token {
     if (this.#at === this.#text.length) return this.#token('end', 0);
-    const line = this.#text.slice(this.#at, this.#at + this.#match(LINE));
     const found: [Token['kind'], number][] = [
       ['open', this.#match(OPEN)],
-      ['cdata', line.includes(']]>') ? line.length : 0],
+      ['cdata', this.#cdata()],
       ['quoted', this.#quoted()],
       ['bare', this.#match(BARE)],
     ];
@@ -79,6 +80,13 @@ export class TemplateScanner {
     const rest = this.#text.slice(from);
     const match = pattern.exec(rest);
     this.#at = match === null ? this.#text.length : from + match.index;
+  }
+
+  /** The rest of the line, if `]]>` stands in it. */
+  #cdata(): number {
+    if (this.#lineEnd < this.#at) this.#lineEnd = endOf(this.#text.indexOf('\n', this.#at), this.#text);
+    if (this.#cdataStart < this.#at) this.#cdataStart = endOf(this.#text.indexOf(']]>', this.#at), this.#text);
+    return this.#cdataStart < this.#lineEnd ? this.#lineEnd - this.#at : 0;
   }
 
   /** To the first `"` without a backslash before it; only where there is none, to the last one with it. */
@@ -101,4 +109,9 @@ export class TemplateScanner {
     this.#at += length;
     return { kind, text: this.#text.slice(start, this.#at), start, end: this.#at };
   }
+}
+
+/** What indexOf has found, or the end of the text. */
+function endOf(index: number, text: string): number {
+  return index === -1 ? text.length : index;
 }
