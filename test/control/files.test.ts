@@ -231,7 +231,7 @@ t.test('files and extract', async (t) => {
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
       const running = b.start(...words);
       while (parts().length === 0 && running.child.exitCode === null) await sleep(5);
-      process.kill(running.child.pid as number, signal);
+      running.child.kill(signal);
       const { code } = await running.ended;
       if (signal === 'SIGINT') t.equal(code, 14);
       t.strictSame(parts().length, signal === 'SIGINT' ? 0 : 1);

@@ -155,7 +155,8 @@ const PIECES = [
   'C = "z"\n',
 ];
 /** Where we find fault and oned does not. */
-const STRICTER = /holds "\]\]>"|begins with a digit|something follows the closing quote|is never closed|backslash does not/;
+const STRICTER =
+  /holds "\]\]>"|begins with a digit|something follows the closing quote|is never closed|backslash does not/;
 
 t.test('any input: no crash, and what is found good oned reads as we do', async (t) => {
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
