@@ -1,4 +1,4 @@
-import type { Damage } from '../engine/inventory';
+import type { Damage, LostPoint } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
 import type { OnedBackup } from './oned-backups';
 
@@ -14,27 +14,40 @@ export interface Finding {
   readonly neededBy: readonly string[];
 }
 
+/** What was found out, each in its way. */
+interface Found {
+  readonly damages?: readonly Damage[];
+  /** What the engine's own notes miss. */
+  readonly lost?: readonly LostPoint[];
+  /** What oned lists and the server does not hold. */
+  readonly onlyOned?: readonly OnedBackup[];
+}
+
 /**
- * What is wrong: backups that are gone, by what builds on them or by oned's list, and those of which something is damaged.
+ * What is wrong: backups that are gone, by what builds on them, by the engine's notes or by oned's list, and those of which something is damaged.
  * What only builds on them is not blamed.
  */
 export function findingsOf(
   placed: readonly PlacedPoint[],
-  damages: readonly Damage[],
-  onlyOned: readonly OnedBackup[],
+  { damages = [], lost = [], onlyOned = [] }: Found,
 ): Finding[] {
   const gone = new Map<string, Finding>();
   for (const one of placed.filter(({ parent, missing }) => parent === undefined && missing !== undefined)) {
     const { vmId, repository, standsAlone, disks } = one.point;
     const key = `${vmId}/${repository}/${one.missing}/${one.point.imageId ?? one.point.source}`;
     const neededBy = standsAlone ? [] : [one, ...dependantsOf(one)].map(({ point }) => point.source);
-    const ids = [...new Set(disks.map(({ id }) => id))].join(', ');
-    const what = ids === '' ? 'it is gone' : `it is gone, with disk ${ids}`;
+    const what = goneWith(disks.map(({ id }) => id));
     const before = gone.get(key);
     gone.set(key, {
       ...{ vm: vmId, increment: one.missing as number, source: null, disk: null, what },
       neededBy: [...(before?.neededBy ?? []), ...neededBy],
     });
+  }
+  for (const { vmId: vm, incrementId: increment, source, diskIds } of lost) {
+    const [key = source, seen] =
+      [...gone].find(([, one]) => one.source === null && one.vm === vm && one.increment === increment) ?? [];
+    const neededBy = seen?.neededBy ?? [];
+    gone.set(key, { vm, increment, source, disk: null, what: goneWith(diskIds), neededBy });
   }
   const damaged = damages.map(({ vmId, jobId, source, diskId = null, file, what }): Finding => {
     const of = placed.find(({ point }) => point.vmId === vmId && point.jobId === jobId && point.source === source);
@@ -44,7 +57,7 @@ export function findingsOf(
     const neededBy = of === undefined || isOwn ? [] : needing(of, diskId);
     return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
   });
-  const lost = onlyOned
+  const unknown = onlyOned
     .filter(
       ({ vmId, incrementId }) => ![...gone.values()].some((one) => one.vm === vmId && one.increment === incrementId),
     )
@@ -58,7 +71,12 @@ export function findingsOf(
         neededBy: [],
       };
     });
-  return [...gone.values(), ...lost, ...damaged];
+  return [...gone.values(), ...unknown, ...damaged];
+}
+
+function goneWith(disks: readonly number[]): string {
+  const ids = [...new Set(disks)].join(', ');
+  return ids === '' ? 'it is gone' : `it is gone, with disk ${ids}`;
 }
 
 /** What cannot be restored without that disk of a backup: what builds on it for as long as each holds the disk. */

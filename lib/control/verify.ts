@@ -57,10 +57,12 @@ export const verify: Subcommand = {
     const answer = await askOned(opened, context);
     if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
     const { placed } = await storedBackups(inventory, vmId);
-    const lost = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
+    const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
-    const findings = findingsOf(placed, damages, lost);
+    const lost = (await inventory.lost?.(vmId)) ?? [];
+    for (const { note, source } of lost) screen.note(`${source} is gone, and was noted in ${note}`);
+    const findings = findingsOf(placed, { damages, lost, onlyOned });
     if (line.flag('json')) {
       const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
       screen.json({ ...told, failures: failures.map(({ message }) => message) });

@@ -40,6 +40,17 @@ export interface StoredPoint {
   readonly defect?: string | undefined;
 }
 
+/** A backup that was stored and that nobody removed through its engine, and that is gone. */
+export interface LostPoint {
+  readonly vmId: VmId;
+  readonly jobId: JobId | undefined;
+  readonly incrementId: IncrementId;
+  readonly source: string;
+  readonly diskIds: readonly DiskId[];
+  /** The file on the backup server that says so: without it, nothing is missed. */
+  readonly note: string;
+}
+
 /** A file of a stored backup. */
 export interface ContentFile {
   readonly name: string;
@@ -118,6 +129,9 @@ export interface Inventory {
 
   /** What can be checked of these backups, each part on its own. */
   checks(points: readonly StoredPoint[], extent: CheckExtent): Promise<readonly CheckItem[]>;
+
+  /** Of the datastore or of one VM, the backups that are gone as only the engine's own notes tell. */
+  lost?(vmId?: VmId): Promise<readonly LostPoint[]>;
 
   /** What dead actions left, on the server and here. */
   leftovers(): Promise<readonly Leftover[]>;

@@ -83,6 +83,15 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     t.match(JSON.parse(stdout).findings, [{ vm: 1, increment: 1, what: 'it is gone, with disk 0, 1', neededBy }]);
     t.equal(JSON.parse(stdout).findings.length, 1, 'nothing else is blamed');
     if (standsAlone) {
+      // nothing of the others tells that there was an older or a newer one
+      for (const source of [first, b.foreign]) lose(b, source);
+      const verified = async (): Promise<Found[]> => {
+        return JSON.parse((await b.run(call('verify', '--json', '--vm', '1'), GONE)).stdout).findings;
+      };
+      const told = (await verified()).map(({ increment, source }) => `${increment} ${source}`);
+      t.strictSame(told.sort(), [`0 ${first}`, `0 ${b.foreign}`, `1 ${second}`].sort());
+      await b.ours.rm([{ id: 0, source: b.foreign }], { vmId: 1 });
+      t.equal((await verified()).length, 2, 'what was removed as oned does it is not missed');
       await ok(call('restore', '--vm', '1', '--source', last, '--to', at('later')));
       return isStage(t, at('later'), story.chain[3]);
     }

@@ -3,9 +3,11 @@ import type { VmId } from '../../lib/opennebula/ids';
 import { extend, imageOf, type Kept, lay, pointAt, refused, samePoint } from '../conformance/scene';
 import type { Stage, Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
+import { layLarge } from './strikes';
 
 const VM = 7 as VmId;
 const PATIENT = 8 as VmId;
+const LARGE = 9 as VmId;
 const NONE: Kept = { vmId: VM, jobId: undefined, chain: [], stages: [] };
 const DATASET = `tank/blank/100/${VM}`;
 
@@ -131,5 +133,23 @@ export async function testForeign(t: Test, { machine, bed }: ZfsWorld, story: St
       '0',
       'the last takes the dataset along',
     );
+  });
+
+  await t.test('rm of the newest backup gives its space back', async (t) => {
+    const engine = bed.open();
+    const none = { ...NONE, vmId: LARGE };
+    const small = await extend(bed, engine, none, story.neighbour[0]);
+    const { source } = await layLarge(bed, none, story, 16);
+    const large = await engine.backup(source);
+    const used = async (): Promise<number> =>
+      Number(
+        await machine.sh(`zpool sync tank; zpool wait -t free tank; zfs get -Hpo value used tank/blank/100/${LARGE}`),
+      );
+    t.ok((await used()) > 16 * 2 ** 20);
+    const image = imageOf({ ...none, chain: [{ id: 0 as never, source: large.source }], stages: [story.foreign] });
+    await engine.remove(image);
+    t.ok((await used()) < 8 * 2 ** 20, 'also that of the state of the dataset');
+    await samePoint(t, bed, small, story.neighbour[0], story);
+    await engine.remove(imageOf(small));
   });
 }

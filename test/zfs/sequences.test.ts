@@ -14,8 +14,8 @@ import { type PlainPoint, PlainVm } from './plain-vm';
 /** The seed of the first sequence, which SEED repeats; each next one has the next number. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const isSoak = process.env.SOAK === '1';
-/** Each takes the emulated machine half a minute. */
-const SEQUENCES = isSoak ? 300 : 10;
+/** Each takes the emulated machine some seconds. */
+const SEQUENCES = isSoak ? 300 : 30;
 /** How many operations a sequence has: four, and less than this more. */
 const MORE = isSoak ? 5 : 2;
 /** The machine waits a lot: some go on side by side, in one datastore, each with attributes of its own. */

@@ -16,6 +16,7 @@ import { type Application, apply } from './apply';
 import type { ZfsConfig } from './config';
 import { ensureClone, ensureDatastore } from './create';
 import { formatDisks } from './disks';
+import { forget, note } from './notes';
 import { type Backup, parentOf, plannedParent, type State, type VmDataset } from './vm-dataset';
 
 /** In the datastore's dataset: what is on its way, a folder for each VM. */
@@ -57,7 +58,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const before = await dataset.look(plannedParent(source.vm, dataset));
   await parentOf(source, before?.backups ?? []);
   const parent = { server, config, datastoreId: context.datastore.id };
-  const place = joinPath(await ensureDatastore(parent), INCOMING, source.vm.id);
+  const datastore = await ensureDatastore(parent);
+  const place = joinPath(datastore, INCOMING, source.vm.id);
   if (before === undefined) await ensureClone(parent, dataset.name, []);
   const name = newSource();
   const fill = async (filling: Filling): Promise<void> => {
@@ -65,7 +67,9 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
     const transport = { host, folder: source.folder, staged, filling, server };
     const files = await transfer(transport, { ...config, args: transferArgs(config) }, context);
     const lock = joinPath(place, '.lock');
-    await locked(server, lock, async () => store(source, name, { lock, folder: filling.path, files }, means));
+    await locked(server, lock, async () =>
+      store(source, { name, datastore }, { lock, folder: filling.path, files }, means),
+    );
   };
   const resumable = staged.files.filter(({ diskId }) => diskId !== undefined);
   await fillFolder({ server, path: place }, name, { by: 'transfer', files: resumable }, 'remove', fill, context);
@@ -84,7 +88,7 @@ async function locked(server: Host, lock: AbsolutePath, act: () => Promise<void>
 
 async function store(
   source: BackupSource,
-  name: string,
+  { name, datastore }: { readonly name: string; readonly datastore: AbsolutePath },
   application: Omit<Application, 'parent'>,
   means: BackupMeans,
 ): Promise<void> {
@@ -106,18 +110,25 @@ async function store(
     await server.files.write(joinPath(state.mountpoint, MANIFEST_FILE), manifest);
     await server.run(zfs.snapshot(access, dataset.name, name, propertiesOf(source, name, parent, files, held)));
     if (config.hold) await server.run(zfs.hold(access, dataset.name, name));
+    await note(dataset, datastore, name, manifest);
   } catch (error) {
-    await takeBack(name, dataset, state, context);
+    await takeBack({ name, datastore }, dataset, state, context);
     throw error;
   }
 }
 
 /** Destroys the snapshot, if it came to that, and brings the dataset back; what is not done, the next backup does. */
-async function takeBack(name: string, dataset: VmDataset, state: State, { log }: EngineContext): Promise<void> {
+async function takeBack(
+  { name, datastore }: { readonly name: string; readonly datastore: AbsolutePath },
+  dataset: VmDataset,
+  state: State,
+  { log }: EngineContext,
+): Promise<void> {
   const { server, access } = dataset;
   const run = { evenAbortedMs: CLEAN_UP_LIMIT_MS };
   const last = state.backups.at(-1);
   try {
+    await forget(dataset, datastore, [name], run);
     // Most often it is not there; else it may be held, or about to be.
     await server.run(zfs.release(access, dataset.name, [name]), run).catch(() => {});
     await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {});

@@ -161,7 +161,7 @@ export class ZfsEngine implements Engine {
   /** Destroys backups, and gives back what only they needed. */
   async #destroy(dataset: VmDataset, sources: readonly string[]): Promise<void> {
     const left = await destroyBackups(dataset, sources, this.#context.signal);
-    if (left === 'the newest is gone') await shrink(dataset, this.#name(), this.#context);
+    if (left === 'the newest is gone') await shrink(dataset, this.#context);
   }
 
   /** Finds the file that a URL names. Throws `notFound`. */

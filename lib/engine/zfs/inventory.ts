@@ -13,12 +13,13 @@ import {
 } from '../../opennebula/ids';
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
-import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
+import type { CheckExtent, CheckItem, Inventory, Leftover, LostPoint, PointContent, StoredPoint } from '../inventory';
 import { defectOf } from '../inventory-points';
 import { INCOMING } from './backup';
 import { checksOf } from './checks';
 import type { ZfsConfig } from './config';
 import { parseDisks } from './disks';
+import { lostPoints, placeOf } from './notes';
 import { ifMissing, VmDataset } from './vm-dataset';
 
 /** What an inventory needs. */
@@ -84,6 +85,13 @@ export class ZfsInventory implements Inventory {
       const what = 'a broken transfer, with which the next backup of the VM would go on';
       return { what, where: `${server.name}:${path}`, ...facts, remove: () => server.run(removeDeadFilling(left)) };
     });
+  }
+
+  async lost(vmId?: VmId): Promise<readonly LostPoint[]> {
+    const server = await this.#means.server();
+    const { config, context } = this.#means;
+    const place = await placeOf(server, `${config.dataset}/${context.datastore.id}`);
+    return place === undefined ? [] : lostPoints(server, place, vmId, () => this.points(vmId));
   }
 
   async removePoints(points: readonly StoredPoint[]): Promise<void> {

@@ -4,10 +4,11 @@ import * as zfs from '../../command/zfs';
 import { asDriverError, DriverError } from '../../errors';
 import type { RunOptions } from '../../host/host';
 import { startKeeper } from '../../host/keeper';
-import { joinPath, parseAbsolutePath } from '../../opennebula/ids';
+import { joinPath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
 import { bringTo } from './apply';
 import { INCOMING } from './backup';
+import { forget, placeOf } from './notes';
 import type { VmDataset } from './vm-dataset';
 
 /** How often a busy dataset is tried again, and the pause before, in milliseconds: somebody may just be reading it. */
@@ -26,6 +27,10 @@ export async function destroyBackups(
 ): Promise<'newer ones stay' | 'the newest is gone'> {
   const { server, access, name } = dataset;
   const state = await dataset.lookInPool(sources, options);
+  const place = await placeOf(server, dataset.parent, options);
+  const notes = place === undefined ? Promise.resolve() : forget(dataset, place, sources, options);
+  // Where no space is left, not even a file can be removed.
+  const isForgotten = await notes.then(() => true).catch(() => false);
   const doomed = (state?.backups ?? []).filter(({ source }) => sources.includes(source));
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
@@ -35,19 +40,19 @@ export async function destroyBackups(
   if (held.length > 0) await server.run(zfs.release(access, name, held), options);
   const all = doomed.map(({ source }) => source);
   await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
+  if (place !== undefined && !isForgotten) await forget(dataset, place, sources, options);
   return left;
 }
 
 /**
  * Gives back the space that a VM's dataset itself needs: destroys it when it has no snapshot left, else goes back to the
- * newest that is left; unless somebody is about to fill it. `parent` is the datastore's dataset.
+ * newest that is left; unless somebody is about to fill it.
  */
-export async function shrink(dataset: VmDataset, parent: string, { log }: EngineContext): Promise<void> {
+export async function shrink(dataset: VmDataset, { log }: EngineContext): Promise<void> {
   const { server, access, name } = dataset;
   try {
-    const [own] = await server.run(zfs.list(parent, 'filesystem'));
-    if (own?.mountpoint === undefined) return;
-    const place = parseAbsolutePath(own.mountpoint, `the mountpoint of ${parent}`, 'failed');
+    const place = await placeOf(server, dataset.parent);
+    if (place === undefined) return;
     const keeper = await startKeeper(server, holdLock(joinPath(place, INCOMING, dataset.vmId, '.lock'), 0));
     try {
       const state = await dataset.look();

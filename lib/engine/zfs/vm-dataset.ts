@@ -27,12 +27,15 @@ export class VmDataset {
   readonly server: Host;
   readonly access: zfs.ZfsAccess;
   readonly name: string;
+  /** The datastore's dataset. */
+  readonly parent: string;
   readonly vmId: VmId;
 
   constructor(server: Host, config: ZfsConfig, datastoreId: DatastoreId, vmId: VmId) {
     this.server = server;
     this.access = config;
-    this.name = `${config.dataset}/${datastoreId}/${vmId}`;
+    this.parent = `${config.dataset}/${datastoreId}`;
+    this.name = `${this.parent}/${vmId}`;
     this.vmId = vmId;
   }
 

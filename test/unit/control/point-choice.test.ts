@@ -82,22 +82,34 @@ t.test('what verify tells', async (t) => {
     what: 'x',
   });
   const needed = (diskId: number | undefined): readonly string[] | undefined =>
-    findingsOf(placePoints(points), [damage(diskId)], [])[0]?.neededBy;
+    findingsOf(placePoints(points), { damages: [damage(diskId)] })[0]?.neededBy;
   t.strictSame(needed(0), ['a2', 'a3']);
   t.strictSame(needed(1), ['a2'], 'a3 has no such disk');
   t.strictSame(needed(undefined), ['a2', 'a3']);
   const gone = { vm: 7, increment: 1, source: null, disk: null, what: 'it is gone, with disk 0', neededBy: ['b2'] };
-  t.strictSame(findingsOf(PLACED, [], []), [gone]);
+  t.strictSame(findingsOf(PLACED, {}), [gone]);
   const listed = (incrementId: number, source: string) => ({ imageId: 1, imageName: '', vmId: 7, incrementId, source });
   t.strictSame(
-    findingsOf(PLACED, [], [listed(1, 'b1'), listed(3, 'b3')]),
+    findingsOf(PLACED, { onlyOned: [listed(1, 'b1'), listed(3, 'b3')] }),
     [gone, { ...gone, increment: 3, source: 'b3', what: 'oned lists it, and it is gone', neededBy: [] }],
     'told once',
   );
+  const noted = (incrementId: number, source: string) => ({
+    ...{ vmId: VM, jobId: undefined, incrementId: incrementId as IncrementId, source },
+    ...{ diskIds: [0, 1] as DiskId[], note: '/x' },
+  });
+  t.strictSame(
+    findingsOf(PLACED, { lost: [noted(1, 'b1'), noted(1, 'c1')] }),
+    [
+      { ...gone, source: 'b1', what: 'it is gone, with disk 0, 1' },
+      { ...gone, source: 'c1', what: 'it is gone, with disk 0, 1', neededBy: [] },
+    ],
+    'what builds on it and the note are of one backup; that of another image is another one',
+  );
   const ofXml = { ...damage(undefined), file: 'vm.xml' };
-  t.strictSame(findingsOf(placePoints(points), [ofXml], [])[0]?.neededBy, [], 'nothing is built on a vm.xml');
+  t.strictSame(findingsOf(placePoints(points), { damages: [ofXml] })[0]?.neededBy, [], 'nothing is built on a vm.xml');
   const ofNone = { ...damage(undefined), source: undefined };
-  t.match(findingsOf(PLACED, [ofNone], [])[1], { vm: null, what: 'x', neededBy: [] });
+  t.match(findingsOf(PLACED, { damages: [ofNone] })[1], { vm: null, what: 'x', neededBy: [] });
 });
 
 t.test('texts', async (t) => {

@@ -1,0 +1,34 @@
+import type { AbsolutePath } from '../opennebula/ids';
+import { joinPath } from '../opennebula/ids';
+import { type Command, nothing } from './command';
+
+/** Lists the notes in the folders of VMs, as `VM/SOURCE`; none where there is no such folder. What else lies there is passed over. */
+export function findNotes(folder: AbsolutePath): Command<string[]> {
+  return {
+    argv: [
+      'sh',
+      '-c',
+      'cd -- "$1" 2>/dev/null || exit 0; find . -mindepth 2 -maxdepth 2 -type f -print0',
+      'one-backup-notes',
+      folder,
+    ],
+    purpose: `list the notes in ${folder}`,
+    parse: ({ stdout }) =>
+      stdout
+        .split('\0')
+        .map((line) => line.replace(/^\.\//, ''))
+        .filter((path) => /^[0-9]{1,9}\/[0-9a-z]{1,64}$/.test(path)),
+    dryRun: [],
+  };
+}
+
+/** Removes notes, and the folder that they are in when it is empty then; what is not there is fine. */
+export function removeNotes(folder: AbsolutePath, names: readonly string[]): Command<undefined> {
+  const script = 'folder=$1; shift; rm -f -- "$@" && { rmdir -- "$folder" 2>/dev/null; true; }';
+  return {
+    argv: ['sh', '-c', script, 'one-backup-forget', folder, ...names.map((name) => joinPath(folder, name))],
+    purpose: `forget ${names.join(', ')}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}

@@ -1,0 +1,64 @@
+import { findNotes, removeNotes } from '../../command/notes';
+import * as zfs from '../../command/zfs';
+import type { Host, RunOptions } from '../../host/host';
+import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
+import { parseManifest } from '../../opennebula/manifest';
+import type { LostPoint, StoredPoint } from '../inventory';
+import { ifMissing, mountpointOf, type VmDataset } from './vm-dataset';
+
+/**
+ * In the datastore's dataset: for each backup a copy of its manifest, a folder for each VM. It is written after the
+ * snapshot and removed before it; so a note without its snapshot is a backup that somebody else has destroyed.
+ */
+const NOTES = '.backups';
+
+/** Notes that a backup is stored. `place` is where the datastore's dataset is mounted. */
+export async function note(
+  { server, vmId }: VmDataset,
+  place: AbsolutePath,
+  source: string,
+  manifest: string,
+): Promise<void> {
+  const folder = joinPath(place, NOTES, vmId);
+  await server.files.makeFolder(folder);
+  await server.files.write(joinPath(folder, source), manifest);
+}
+
+/** Forgets backups that are to be destroyed, or were never stored. */
+export function forget(
+  { server, vmId }: VmDataset,
+  place: AbsolutePath,
+  sources: readonly string[],
+  options?: RunOptions,
+): Promise<undefined> {
+  return server.run(removeNotes(joinPath(place, NOTES, vmId), sources), options);
+}
+
+/** Where the notes of a datastore's dataset are; undefined when the dataset is gone. Throws `failed` when it is not mounted. */
+export async function placeOf(server: Host, name: string, options?: RunOptions): Promise<AbsolutePath | undefined> {
+  const [own] = (await server.run(zfs.list(name, 'filesystem'), options).catch(ifMissing)) ?? [];
+  return own === undefined ? undefined : mountpointOf(own, server);
+}
+
+/** The backups, of one VM or of all, that are noted and have no snapshot; `points` is asked once the notes are listed. */
+export async function lostPoints(
+  server: Host,
+  place: AbsolutePath,
+  vmId: VmId | undefined,
+  points: () => Promise<readonly StoredPoint[]>,
+): Promise<LostPoint[]> {
+  const folder = joinPath(place, NOTES);
+  const isWanted = (path: string): boolean => vmId === undefined || path.startsWith(`${vmId}/`);
+  const noted = (await server.run(findNotes(folder))).filter(isWanted);
+  const stored = new Set((await points()).map(({ vmId, source }) => `${vmId}/${source}`));
+  const lost: LostPoint[] = [];
+  for (const one of noted.filter((path) => !stored.has(path))) {
+    const path = joinPath(folder, ...one.split('/'));
+    const text = await server.files.read(path, '').catch(ifMissing);
+    if (text === undefined) continue; // it was removed meanwhile, and its snapshot with it
+    const { vmId: vm, jobId, incrementId, files } = parseManifest(text.toString(), path);
+    const diskIds = files.flatMap(({ diskId }) => (diskId === undefined ? [] : [diskId]));
+    lost.push({ vmId: vm, jobId, incrementId, source: one.slice(one.indexOf('/') + 1), diskIds, note: path });
+  }
+  return lost;
+}
