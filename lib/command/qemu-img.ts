@@ -86,11 +86,12 @@ export function convertOver(chain: string, target: AbsolutePath): Command<undefi
   };
 }
 
-/** Makes a qcow2 larger. */
-export function resize(file: AbsolutePath, sizeBytes: number): Command<undefined> {
+/** Makes a qcow2 larger, or smaller: what lay behind its new end is gone, also when it grows again. */
+export function resize(file: AbsolutePath, sizeBytes: number, how: 'larger' | 'smaller'): Command<undefined> {
+  const shrink = how === 'smaller' ? ['--shrink'] : [];
   return {
-    argv: ['qemu-img', 'resize', '-q', '-f', 'qcow2', '--', file, String(sizeBytes)],
-    purpose: `make ${nameOf(file)} larger`,
+    argv: ['qemu-img', 'resize', '-q', '-f', 'qcow2', ...shrink, '--', file, String(sizeBytes)],
+    purpose: `make ${nameOf(file)} ${how}`,
     parse: nothing,
     dryRun: undefined,
   };

@@ -1,13 +1,29 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { VmId } from '../../lib/opennebula/ids';
-import { extend, imageOf, type Kept, lay, pointAt, refused, samePoint } from '../conformance/scene';
+import {
+  extend,
+  fetch,
+  imageOf,
+  joined,
+  type Kept,
+  lastPoint,
+  lay,
+  pointAt,
+  refused,
+  samePoint,
+} from '../conformance/scene';
 import type { Stage, Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
+import { difference } from '../helpers/disk';
+import { bytesOf, layIncrement, layWhole, type PlainDisk } from './plain-disk';
 import { layLarge } from './strikes';
 
 const VM = 7 as VmId;
 const PATIENT = 8 as VmId;
 const LARGE = 9 as VmId;
+const RESIZED = 11 as VmId;
 const NONE: Kept = { vmId: VM, jobId: undefined, chain: [], stages: [] };
 const DATASET = `tank/blank/100/${VM}`;
 
@@ -133,6 +149,32 @@ export async function testForeign(t: Test, { machine, bed }: ZfsWorld, story: St
       '0',
       'the last takes the dataset along',
     );
+  });
+
+  await t.test('an increment of a disk that is smaller than it was, and one of a larger one', async (t) => {
+    const engine = bed.open();
+    let kept: Kept = { ...NONE, vmId: RESIZED };
+    const [full, next] = story.neighbour;
+    const sizes: readonly PlainDisk[] = [
+      [1, 2, 3, 4, 5, 6, 7, 8],
+      [1, 9, 3],
+      [1, 9, 3, 0, 0, 6],
+    ];
+    for (const [incrementId, disk] of sizes.entries()) {
+      const stage = { ...(incrementId === 0 ? full : next), incrementId };
+      const source = await lay(bed, kept, stage);
+      const old = sizes[incrementId - 1];
+      rmSync(join(source.folder, incrementId === 0 ? 'disk.0.0' : 'disk.0.1'));
+      const file = join(source.folder, `disk.0.${incrementId}`);
+      if (old === undefined) layWhole(file, disk, 'qcow2');
+      else layIncrement(file, disk, old, []);
+      kept = joined(kept, stage, await engine.backup(source));
+      const raw = join(story.folder, 'resized');
+      writeFileSync(raw, bytesOf(disk));
+      const [url] = [...(await engine.files(lastPoint(kept))).disks.values()];
+      t.equal(difference(await fetch(bed, engine, url?.url ?? '', story), raw), undefined, `increment ${incrementId}`);
+    }
+    await engine.remove(imageOf(kept));
   });
 
   await t.test('rm of the newest backup gives its space back', async (t) => {

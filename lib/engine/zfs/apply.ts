@@ -91,7 +91,7 @@ async function writeFull(
   const grows = current !== undefined && current.virtualSizeBytes < staged.virtualSizeBytes;
   const isOver = current?.format === 'qcow2' && (grows || current.virtualSizeBytes === staged.virtualSizeBytes);
   if (isOver) {
-    if (grows) await server.run(asWriter(lock, qemuImg.resize(target, staged.virtualSizeBytes)));
+    if (grows) await server.run(asWriter(lock, qemuImg.resize(target, staged.virtualSizeBytes, 'larger')));
     await server.run(asWriter(lock, qemuImg.convertOver(source, target)));
   } else {
     await server.files.remove(target);
@@ -109,6 +109,9 @@ async function commitIncrement(
   if (staged.format !== 'qcow2') {
     throw new DriverError('damaged', `${staged.path}, an increment, is not a qcow2`, { host: server.name });
   }
+  // A commit makes a disk larger, never smaller.
+  if (staged.virtualSizeBytes < current.virtualSizeBytes)
+    await server.run(asWriter(lock, qemuImg.resize(current.path, staged.virtualSizeBytes, 'smaller')));
   const overlay = parseAbsolutePath(`${staged.path}.top`, 'the overlay');
   await server.run(qemuImg.create(overlay, staged.virtualSizeBytes));
   const chain = qemuImg.chainOf([current, staged, { path: overlay, format: 'qcow2' }]);
