@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { formatTemplate } from '../../lib/opennebula/template-text';
 import type { FrontEndWorld } from '../helpers/front-end';
 import { writeSnapshots } from '../helpers/quick-key';
+import type { ZfsMachine } from '../helpers/zfs-machine';
 import { type Pair, timed } from './measure';
 
 const VMS = 100;
@@ -71,6 +72,28 @@ export async function listedByRsync(w: FrontEndWorld): Promise<Pair> {
   execFileSync('sync');
   const bare = { program: 'rsync', args: ['--list-only', '--recursive', `server:${folder}/`], env: w.env };
   return { ours: await ours(w, folder), bare: () => timed(bare) };
+}
+
+/** `backupctl list` of a thousand backups, and one listing by zfs. */
+export async function listedByZfs(w: FrontEndWorld, machine: ZfsMachine): Promise<Pair> {
+  const dataset = `${w.attributes.ZFS_DATASET}/101`;
+  const vms = Array.from({ length: VMS }, (_, vmId) => `zfs create ${dataset}/${vmId}`);
+  const made = BACKUPS.map(({ vmId, increment }, index) => {
+    const source = (of: number): string => of.toString(16).padStart(12, '0');
+    const told = { vm: vmId, increment, image: vmId, chain: source(vmId), bytes: 3146889, disks: '0:1638400:42' };
+    const parent = increment === 0 ? {} : { parent: source(index - VMS) };
+    const options = Object.entries({ ...told, ...parent }).map(([name, value]) => `-o one-backup:${name}=${value}`);
+    return `zfs snapshot ${options.join(' ')} ${dataset}/${vmId}@one-backup-${source(index)}`;
+  });
+  const commands = ['set -e', `zfs create ${dataset}`, ...vms, ...made, 'zpool sync tank'];
+  const said = await machine.run('sh', { input: `${commands.join('\n')}\n` });
+  if (said.code !== 0) throw new Error(said.stderr);
+  const bare = {
+    program: 'ssh',
+    args: ['oneadmin@server', `zfs list -Hp -r -t snapshot -o name,creation,used ${dataset}`],
+    env: w.env,
+  };
+  return { ours: await ours(w, `/${dataset}`), bare: () => timed(bare) };
 }
 
 /** Lists them, once to make sure that all are there and whole. */

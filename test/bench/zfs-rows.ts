@@ -56,6 +56,9 @@ export const ZFS_ROWS: readonly Row<ZfsBenchWorld>[] = [
       return [usedBytes.all, usedBytes.full + ownBytes];
     },
   ),
+  row('zfs-list', 'zfs: `backupctl list` of 1,000 backups', 'one bare `zfs list` by ssh', 3, 1, (world) =>
+    world.list(),
+  ),
   row('zfs-backup', 'zfs: backup of an increment of 64 MiB', '`rsync` of that file to the server', 2, 1, (world) => ({
     ours: () => world.backupLarge(),
     bare: () => world.bareLarge(),

@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
 import type { ZfsMachine } from '../helpers/zfs-machine';
-import { timed } from './measure';
+import { listedByZfs } from './many-backups';
+import { type Pair, timed } from './measure';
 import { spread, writeClusters, writePlaces } from './sparse-disk';
 
 /** How many backups a chain has, the full one among them, and what each increment holds. */
@@ -160,6 +161,11 @@ export class ZfsBenchWorld {
     const file = join(this.#staging(VMS.large), `disk.0.${this.#large.length}`);
     await this.#machine.sh('rm -f /tank/plain/large && zpool sync tank');
     return timed({ program: 'rsync', args: ['-aS', file, 'oneadmin@server:/tank/plain/large'], env: this.#zfs.env });
+  }
+
+  /** Lists a thousand backups in another datastore. */
+  list(): Promise<Pair> {
+    return listedByZfs(this.#zfs, this.#machine);
   }
 
   async stop(): Promise<void> {

@@ -28,20 +28,23 @@ export async function destroyBackups(
   const { server, access, name } = dataset;
   const state = await dataset.lookInPool(sources, options);
   const place = await placeOf(server, dataset.parent, options);
-  const notes = place === undefined ? Promise.resolve() : forget(dataset, place, sources, options);
-  // Where no space is left, not even a file can be removed.
-  const isForgotten = await notes.then(() => true).catch(() => false);
+  const forgetAll = async (): Promise<void> => {
+    if (place !== undefined) await forget(dataset, place, sources, options);
+  };
+  // Where no space is left, not even a file can be removed: then it is tried again once there is.
+  const isForgotten = await forgetAll().then(
+    () => true,
+    () => false,
+  );
   const doomed = (state?.backups ?? []).filter(({ source }) => sources.includes(source));
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
-  const left = isGone ? 'the newest is gone' : 'newer ones stay';
-  if (doomed.length === 0) return left;
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
   if (held.length > 0) await server.run(zfs.release(access, name, held), options);
   const all = doomed.map(({ source }) => source);
-  await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
-  if (place !== undefined && !isForgotten) await forget(dataset, place, sources, options);
-  return left;
+  if (all.length > 0) await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
+  if (!isForgotten) await forgetAll();
+  return isGone ? 'the newest is gone' : 'newer ones stay';
 }
 
 /**
