@@ -75,7 +75,7 @@ export function findingsOf(
 }
 
 function goneWith(disks: readonly number[]): string {
-  const ids = [...new Set(disks)].join(', ');
+  const ids = [...new Set(disks)].sort((a, b) => a - b).join(', ');
   return ids === '' ? 'it is gone' : `it is gone, with disk ${ids}`;
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 
 /** A backup server with real OpenZFS: a virtual machine, for the kernel that runs the tests may have none. */
 export interface ZfsMachine {
@@ -10,10 +11,14 @@ export interface ZfsMachine {
   readonly port: number;
   /** The private key that both accept. */
   readonly key: string;
+  /** The sockets of the logins that are there already (ssh_config(5), ControlPath). */
+  readonly controlPath: string;
   /** Its line in a known_hosts file. */
   readonly knownHostsLine: string;
   /** Runs a shell command there, as root unless told. */
   run(command: string, options?: { readonly user?: 'root' | 'oneadmin'; readonly input?: string }): Promise<Said>;
+  /** Opens a shell that runs one command after the other: for very many small ones, for a session of each costs most of its time. */
+  shell(user: 'root' | 'oneadmin'): MachineShell;
   /** As run, but throws unless the exit code is 0; returns stdout without the last newline. */
   sh(command: string, options?: { readonly user?: 'root' | 'oneadmin' }): Promise<string>;
   /** As sh, as root, but nothing else happens in this process meanwhile. */
@@ -26,8 +31,13 @@ export interface ZfsMachine {
   stop(): Promise<void>;
 }
 
+/** A shell on the machine, which ends with it. */
+export interface MachineShell {
+  run(command: string): Promise<Said>;
+}
+
 /** How a command ended. */
-interface Said {
+export interface Said {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -82,6 +92,10 @@ class Machine implements ZfsMachine {
 
   get port(): number {
     return this.#port;
+  }
+
+  get controlPath(): string {
+    return join(this.#folder, '%r');
   }
 
   get knownHostsLine(): string {
@@ -161,6 +175,32 @@ class Machine implements ZfsMachine {
     });
   }
 
+  shell(user: 'root' | 'oneadmin'): MachineShell {
+    const ssh = spawn('ssh', this.#words('exec sh', user), { stdio: 'pipe' });
+    const ended = new Promise<never>((_, reject) => {
+      ssh.once('error', reject).once('close', () => reject(new Error('the shell on the machine has ended')));
+    });
+    ended.catch(() => {});
+    ssh.stdin.on('error', () => {});
+    let last: Promise<unknown> = Promise.resolve();
+    let count = 0;
+    const runNext = async (command: string): Promise<Said> => {
+      // What a command prints ends with this, on both streams; the first one has the exit code, too.
+      const mark = `one-backup-end-${++count}`;
+      const streams = Promise.all([upTo(ssh.stdout, mark), upTo(ssh.stderr, mark)]);
+      ssh.stdin.write(`(${command}\n) </dev/null; printf '%s' "${mark} $?." ; printf '%s' '${mark} .' >&2\n`);
+      const [out, err] = await Promise.race([streams, ended]);
+      return { code: Number(out.rest), stdout: out.text, stderr: err.text };
+    };
+    return {
+      run(command) {
+        const said = last.then(() => runNext(command));
+        last = said.catch(() => {});
+        return said;
+      },
+    };
+  }
+
   async sh(command: string, options: { user?: 'root' | 'oneadmin' } = {}): Promise<string> {
     const { code, stdout, stderr } = await this.run(command, options);
     if (code !== 0) throw new Error(`${command}: exit code ${code}: ${stderr}`);
@@ -179,7 +219,7 @@ class Machine implements ZfsMachine {
       BatchMode: 'yes',
       ConnectTimeout: '10',
       ControlMaster: 'auto', // a login costs this machine half a second
-      ControlPath: join(this.#folder, '%r'),
+      ControlPath: this.controlPath,
       ControlPersist: '60',
       LogLevel: 'ERROR',
     };
@@ -210,4 +250,21 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Reads a stream up to `MARK REST.`, which nothing follows. */
+function upTo(stream: Readable, mark: string): Promise<{ readonly text: string; readonly rest: string }> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = [];
+    const onData = (piece: Buffer): void => {
+      pieces.push(piece);
+      if (piece.at(-1) !== '.'.charCodeAt(0)) return;
+      const all = Buffer.concat(pieces).toString('utf8');
+      const at = all.lastIndexOf(`${mark} `);
+      if (at === -1) return;
+      stream.off('data', onData);
+      resolve({ text: all.slice(0, at), rest: all.slice(at + mark.length + 1, -1) });
+    };
+    stream.on('data', onData);
+  });
 }
