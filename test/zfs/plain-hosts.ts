@@ -29,7 +29,8 @@ function sending(host: Host, controlPath: string): Host {
   const known = (word: string): string => word.replace('ControlPath=none', `ControlPath=${controlPath}`);
   return {
     ...{ name: host.name, files: host.files },
-    run: (command, options) => host.run({ ...command, argv: command.argv.map(known) as [string, ...string[]] }, options),
+    run: (command, options) =>
+      host.run({ ...command, argv: command.argv.map(known) as [string, ...string[]] }, options),
     programs: (names) => host.programs(names),
     mention: (command, condition) => host.mention(command, condition),
   };
