@@ -37,7 +37,7 @@ export interface MachineShell {
 }
 
 /** How a command ended. */
-export interface Said {
+interface Said {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
