@@ -93,14 +93,15 @@ async function measure({ names, rounds, strict }: Wishes): Promise<number> {
   const tell: Tell = (row, { value, shown }) => {
     const isOver = value > row.bound;
     if (isOver) over += 1;
+    process.stderr.write(`bench: ${row.name}: ${shown}, bound ${row.bound}\n`);
     lines.push(`| ${row.what} | ${row.over} | ${row.bound} | ${shown} | ${isOver ? 'over' : 'ok'} |`);
     return !stopped;
   };
   for (const one of GROUPS) if (!stopped) await one.measure(names, rounds, tell);
-  if (stopped) return 130;
   process.stdout.write(
     `${facts(rounds)}\n\n| what | over | bound | measured | |\n|---|---|---|---|---|\n${lines.join('\n')}\n`,
   );
+  if (stopped) return 130;
   return strict && over > 0 ? 1 : 0;
 }
 

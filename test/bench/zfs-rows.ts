@@ -17,7 +17,7 @@ export const ZFS_ROWS: readonly Row<ZfsBenchWorld>[] = [
   {
     name: 'zfs-temporary',
     what: 'zfs: temporary bytes on the server for it',
-    over: 'growth of the pool and /tmp, looked at every 0.1 s',
+    over: 'growth of the dataset, /tmp and /var/tmp, looked at every 0.1 s',
     bound: 0,
     measure: async (world) => {
       const bytes = await world.downloadPeak();
