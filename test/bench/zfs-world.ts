@@ -86,8 +86,7 @@ export class ZfsBenchWorld {
 
   /** The most that the backups and the folders for temporary files have grown by during a download, in bytes. */
   async downloadPeak(): Promise<number> {
-    const now =
-      'echo $(($(zfs get -Hpo value used ${this.#dataset(VMS[1024])}) + $(du -scB1 /tmp /var/tmp | tail -n 1 | cut -f 1)))';
+    const now = `echo $(($(zfs get -Hpo value used ${this.#dataset(VMS[1024])}) + $(du -scB1 /tmp /var/tmp | tail -n 1 | cut -f 1)))`;
     const before = Number(await this.#machine.sh(`rm -f /run/over; zpool sync; ${now}`));
     const most = this.#machine.sh(`while [ ! -e /run/over ]; do ${now}; sleep 0.1; done | sort -n | tail -n 1`);
     await this.download();
