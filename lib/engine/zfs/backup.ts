@@ -128,7 +128,7 @@ async function takeBack(
   const run = { evenAbortedMs: CLEAN_UP_LIMIT_MS };
   const last = state.backups.at(-1);
   try {
-    await forget(dataset, datastore, [name], run);
+    await forget(dataset, datastore, [name], run).catch(() => {}); // nothing may keep the snapshot from being destroyed
     // Most often it is not there; else it may be held, or about to be.
     await server.run(zfs.release(access, dataset.name, [name]), run).catch(() => {});
     await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {});
