@@ -24,8 +24,8 @@ interface Found {
 }
 
 /**
- * What is wrong: backups that are gone, by what builds on them, by the engine's notes or by oned's list, and those of which something is damaged.
- * What only builds on them is not blamed.
+ * What is wrong: backups that are gone, by what builds on them, by the engine's notes or by oned's list, and those of
+ * which something is damaged. What only builds on them is not blamed.
  */
 export function findingsOf(
   placed: readonly PlacedPoint[],

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Damage, Inventory } from '../engine/inventory';
+import type { Damage, Inventory, LostPoint } from '../engine/inventory';
 import { grouped, type PlacedPoint } from '../engine/inventory-chains';
 import { asDriverError, type DriverError } from '../errors';
 import { parseAbsolutePath, parseVmId, type VmId } from '../opennebula/ids';
@@ -60,8 +60,11 @@ export const verify: Subcommand = {
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
-    const lost = (await inventory.lost?.(vmId)) ?? [];
-    for (const { note, source } of lost) screen.note(`${source} is gone, and was noted in ${note}`);
+    const lost = await lostOf(inventory, vmId, context).catch((error: unknown) => {
+      context.signal.throwIfAborted();
+      failures.push(asDriverError(error)); // what else was found is told all the same
+      return [];
+    });
     const findings = findingsOf(placed, { damages, lost, onlyOned });
     if (line.flag('json')) {
       const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
@@ -73,6 +76,17 @@ export const verify: Subcommand = {
     return findings.length > 0 ? 1 : (failure?.exitCode ?? 0);
   },
 };
+
+/** What the engine's own notes miss. */
+async function lostOf(
+  inventory: Inventory,
+  vmId: VmId | undefined,
+  { screen }: Pick<ControlContext, 'screen'>,
+): Promise<readonly LostPoint[]> {
+  const lost = (await inventory.lost?.(vmId)) ?? [];
+  for (const { note, source } of lost) screen.note(`${source} is gone, and was noted in ${note}`);
+  return lost;
+}
 
 /** What oned lists and the server does not hold; asked twice, for one may have been removed just then. */
 async function stillLost(

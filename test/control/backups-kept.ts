@@ -92,6 +92,10 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
       t.strictSame(told.sort(), [`0 ${first}`, `0 ${b.foreign}`, `1 ${second}`].sort());
       await b.ours.rm([{ id: 0, source: b.foreign }], { vmId: 1 });
       t.equal((await verified()).length, 2, 'what was removed as oned does it is not missed');
+      w.machine?.shSync(`echo x >${w.datastore}/.backups/1/${first}`);
+      const broken = await b.run(call('verify', '--json', '--vm', '1'), GONE);
+      t.equal(broken.code, 1);
+      t.match(JSON.parse(broken.stdout), { findings: [{ increment: 1 }], failures: [/is no manifest/] });
       await ok(call('restore', '--vm', '1', '--source', last, '--to', at('later')));
       return isStage(t, at('later'), story.chain[3]);
     }
