@@ -1,5 +1,4 @@
-import type { AbsolutePath } from '../opennebula/ids';
-import { joinPath } from '../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../opennebula/ids';
 import { type Command, nothing } from './command';
 
 /** Lists the notes in the folders of VMs, as `VM/SOURCE`; none where there is no such folder. What else lies there is passed over. */

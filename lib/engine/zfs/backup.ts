@@ -36,6 +36,14 @@ export interface BackupMeans {
   readonly driver: string;
 }
 
+/** A backup that is being made. */
+interface Making {
+  /** Its source. */
+  readonly name: string;
+  /** Where the datastore's dataset is mounted. */
+  readonly datastore: AbsolutePath;
+}
+
 /**
  * Stores a staging folder: its files are sent to a folder beside the VM's dataset and applied to it; a snapshot of that is
  * the backup. Returns what is stored. Throws `notFound`, before anything is changed, when the parent is gone.
@@ -88,7 +96,7 @@ async function locked(server: Host, lock: AbsolutePath, act: () => Promise<void>
 
 async function store(
   source: BackupSource,
-  { name, datastore }: { readonly name: string; readonly datastore: AbsolutePath },
+  { name, datastore }: Making,
   application: Omit<Application, 'parent'>,
   means: BackupMeans,
 ): Promise<void> {
@@ -119,7 +127,7 @@ async function store(
 
 /** Destroys the snapshot, if it came to that, and brings the dataset back; what is not done, the next backup does. */
 async function takeBack(
-  { name, datastore }: { readonly name: string; readonly datastore: AbsolutePath },
+  { name, datastore }: Making,
   dataset: VmDataset,
   state: State,
   { log }: EngineContext,
