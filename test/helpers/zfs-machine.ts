@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { type MachineShell, machineShell, type Said } from './machine-shell';
 
 /** A backup server with real OpenZFS: a virtual machine, for the kernel that runs the tests may have none. */
 export interface ZfsMachine {
@@ -29,18 +29,6 @@ export interface ZfsMachine {
   powerOn(): Promise<void>;
   /** Ends it and removes all it wrote. */
   stop(): Promise<void>;
-}
-
-/** A shell on the machine, which ends with it. */
-export interface MachineShell {
-  run(command: string): Promise<Said>;
-}
-
-/** How a command ended. */
-interface Said {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 export interface ZfsMachineOptions {
@@ -176,29 +164,7 @@ class Machine implements ZfsMachine {
   }
 
   shell(user: 'root' | 'oneadmin'): MachineShell {
-    const ssh = spawn('ssh', this.#words('exec sh', user), { stdio: 'pipe' });
-    const ended = new Promise<never>((_, reject) => {
-      ssh.once('error', reject).once('close', () => reject(new Error('the shell on the machine has ended')));
-    });
-    ended.catch(() => {});
-    ssh.stdin.on('error', () => {});
-    let last: Promise<unknown> = Promise.resolve();
-    let count = 0;
-    const runNext = async (command: string): Promise<Said> => {
-      // What a command prints ends with this, on both streams; the first one has the exit code, too.
-      const mark = `one-backup-end-${++count}`;
-      const streams = Promise.all([upTo(ssh.stdout, mark), upTo(ssh.stderr, mark)]);
-      ssh.stdin.write(`(${command}\n) </dev/null; printf '%s' "${mark} $?." ; printf '%s' '${mark} .' >&2\n`);
-      const [out, err] = await Promise.race([streams, ended]);
-      return { code: Number(out.rest), stdout: out.text, stderr: err.text };
-    };
-    return {
-      run(command) {
-        const said = last.then(() => runNext(command));
-        last = said.catch(() => {});
-        return said;
-      },
-    };
+    return machineShell(spawn('ssh', this.#words('exec sh', user), { stdio: 'pipe' }));
   }
 
   async sh(command: string, options: { user?: 'root' | 'oneadmin' } = {}): Promise<string> {
@@ -250,21 +216,4 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
-}
-
-/** Reads a stream up to `MARK REST.`, which nothing follows. */
-function upTo(stream: Readable, mark: string): Promise<{ readonly text: string; readonly rest: string }> {
-  return new Promise((resolve) => {
-    const pieces: Buffer[] = [];
-    const onData = (piece: Buffer): void => {
-      pieces.push(piece);
-      if (piece.at(-1) !== '.'.charCodeAt(0)) return;
-      const all = Buffer.concat(pieces).toString('utf8');
-      const at = all.lastIndexOf(`${mark} `);
-      if (at === -1) return;
-      stream.off('data', onData);
-      resolve({ text: all.slice(0, at), rest: all.slice(at + mark.length + 1, -1) });
-    };
-    stream.on('data', onData);
-  });
 }

@@ -4,7 +4,8 @@ import { DriverError } from '../../lib/errors';
 import type { Files, Host, RunOptions } from '../../lib/host/host';
 import type { Hosts } from '../../lib/host/hosts';
 import type { HostName, UserName } from '../../lib/opennebula/ids';
-import type { MachineShell, ZfsMachine } from '../helpers/zfs-machine';
+import type { MachineShell } from '../helpers/machine-shell';
+import type { ZfsMachine } from '../helpers/zfs-machine';
 
 /**
  * The machines of an engine, but what ends by itself runs on the backup server without a supervisor, in one shell, and
