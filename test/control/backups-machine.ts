@@ -24,7 +24,7 @@ export function flipBlock({ w, chain }: BackupsWorld, machine: ZfsMachine): Flip
   const anew = (how: string): void => void machine.shSync(`zpool export tank && ${how} && sync && zpool import tank`);
   const block = '/dev/vdb1 bs=512 count=1 conv=notrunc status=none';
   anew(
-    `dd if=${block.replace(' ', ` skip=${sector} of=/root/block `)} && dd if=/dev/urandom seek=${sector} of=${block}`,
+    `dd if=${block.replace(' ', ` skip=${sector} of=/var/tmp/block `)} && dd if=/dev/urandom seek=${sector} of=${block}`,
   );
   const damaged = chain.flatMap(({ source }) =>
     [0, 1].flatMap((disk) => {
@@ -36,7 +36,7 @@ export function flipBlock({ w, chain }: BackupsWorld, machine: ZfsMachine): Flip
   return {
     damaged,
     mend(): void {
-      anew(`dd if=/root/block seek=${sector} of=${block}`);
+      anew(`dd if=/var/tmp/block seek=${sector} of=${block}`);
       machine.shSync('zpool scrub -w tank && zpool scrub -w tank'); // it forgets an error that two scrubs did not meet
     },
   };

@@ -53,8 +53,8 @@ const NEEDS: readonly Need[] = [
   },
   {
     what: 'the right by sudo',
-    take: 'mv /etc/sudoers.d/backups /root/',
-    give: 'mv /root/backups /etc/sudoers.d/',
+    take: 'mv /etc/sudoers.d/backups /var/tmp/',
+    give: 'mv /var/tmp/backups /etc/sudoers.d/',
     act: 'first backup',
     says: /cannot create the dataset tank\/blank\/100\/5: sudo refuses zfs: .*echo 'oneadmin ALL=\(root\) NOPASSWD: \/usr\/sbin\/zfs' >>\/etc\/sudoers\.d\/backups/,
   },
