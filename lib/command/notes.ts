@@ -7,7 +7,7 @@ export function findNotes(folder: AbsolutePath): Command<string[]> {
     argv: [
       'sh',
       '-c',
-      'cd -- "$1" 2>/dev/null || exit 0; find . -mindepth 2 -maxdepth 2 -type f -print0',
+      '[ -e "$1" ] || exit 0; cd -- "$1" && find . -mindepth 2 -maxdepth 2 -type f -print0',
       'one-backup-notes',
       folder,
     ],

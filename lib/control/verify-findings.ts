@@ -47,7 +47,7 @@ export function findingsOf(
     const [key = source, seen] =
       [...gone].find(([, one]) => one.source === null && one.vm === vm && one.increment === increment) ?? [];
     const neededBy = seen?.neededBy ?? [];
-    gone.set(key, { vm, increment, source, disk: null, what: goneWith(diskIds), neededBy });
+    gone.set(key, { vm, increment: increment ?? null, source, disk: null, what: goneWith(diskIds), neededBy });
   }
   const damaged = damages.map(({ vmId, jobId, source, diskId = null, file, what }): Finding => {
     const of = placed.find(({ point }) => point.vmId === vmId && point.jobId === jobId && point.source === source);

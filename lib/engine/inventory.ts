@@ -43,9 +43,9 @@ export interface StoredPoint {
 /** A backup that was stored and that nobody removed through its engine, and that is gone. */
 export interface LostPoint {
   readonly vmId: VmId;
-  readonly jobId: JobId | undefined;
-  readonly incrementId: IncrementId;
   readonly source: string;
+  /** Unless the note is damaged. */
+  readonly incrementId: IncrementId | undefined;
   readonly diskIds: readonly DiskId[];
   /** The file on the backup server that says so: without it, nothing is missed. */
   readonly note: string;

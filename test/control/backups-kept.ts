@@ -93,9 +93,13 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
       await b.ours.rm([{ id: 0, source: b.foreign }], { vmId: 1 });
       t.equal((await verified()).length, 2, 'what was removed as oned does it is not missed');
       w.machine?.shSync(`echo x >${w.datastore}/.backups/1/${first}`);
-      const broken = await b.run(call('verify', '--json', '--vm', '1'), GONE);
-      t.equal(broken.code, 1);
-      t.match(JSON.parse(broken.stdout), { findings: [{ increment: 1 }], failures: [/is no manifest/] });
+      const damaged = (await verified()).map(({ increment, source }) => `${increment} ${source}`);
+      t.strictSame(damaged.sort(), [`1 ${second}`, `null ${first}`], 'by its name');
+      w.machine?.shSync(`chmod 0 ${w.datastore}/.backups`);
+      const denied = await b.run(call('verify', '--json', '--vm', '1'), GONE);
+      t.equal(denied.code, 9);
+      t.match(JSON.parse(denied.stdout), { backups: 2, failures: [/list the notes in/] }, 'unknown is no success');
+      w.machine?.shSync(`chmod 700 ${w.datastore}/.backups`);
       await ok(call('restore', '--vm', '1', '--source', last, '--to', at('later')));
       return isStage(t, at('later'), story.chain[3]);
     }

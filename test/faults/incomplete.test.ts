@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
@@ -10,13 +11,15 @@ import { withText } from '../helpers/messages';
 import { quickenKey } from '../helpers/quick-key';
 
 // restic ends with 3 and makes a snapshot all the same when it cannot read a file. While the flag is there, this one
-// leaves the disks of a backup out and says so, as restic does of a disk with a bad block.
+// leaves the disks of a backup out and says so, as restic does of a disk with a bad block; or, while "untold" is in it,
+// it stores all, says nothing of it and hangs, as one that is killed between the two.
 const tools = mkdtempSync(join(tmpdir(), 'one-backup-incomplete-'));
 const flag = join(tools, 'flag');
 const real = execFileSync('sh', ['-c', 'command -v restic'], { encoding: 'utf8' }).trim();
 const script = `#!/bin/sh
 case " $* " in *" backup "*) backup=yes ;; *) backup= ;; esac
 [ -e ${flag} ] && [ -n "$backup" ] || exec ${real} "$@"
+[ ! -s ${flag} ] || { ${real} "$@" >/dev/null; : >${flag}.stored; exec sleep 60; }
 for word; do shift; case $word in */disk.*) ;; *) set -- "$@" "$word" ;; esac; done
 ${real} "$@"
 echo '{"message_type":"error","error":{"message":"read disk.0.0: input/output error"},"during":"archival"}' >&2
@@ -76,6 +79,19 @@ t.test('what is not complete never stays, and is never trusted', async (t) => {
     t.equal(failed.code, 9, failed.stderr);
     t.match(failed.stderr, /could not be read: read disk\.0\.0: input\/output error/);
     t.equal(failed.stdout, '');
+    t.strictSame(snapshots(), sources(), 'its snapshot is gone');
+  });
+
+  await t.test('a backup that is cancelled before restic could tell what it stored', async (t) => {
+    writeFileSync(flag, 'untold');
+    vm.stage(5);
+    const running = world.start('restic/backup', ...vm.call(5));
+    while (!existsSync(`${flag}.stored`) && running.child.exitCode === null) await sleep(20);
+    t.equal(snapshots().length, sources().length + 1);
+    running.child.kill('SIGTERM');
+    const { code, stderr } = await running.ended;
+    rmSync(flag);
+    t.equal(code, 14, stderr);
     t.strictSame(snapshots(), sources(), 'its snapshot is gone');
   });
 

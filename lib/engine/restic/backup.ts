@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import * as restic from '../../command/restic';
 import type { BackupSummary } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
@@ -34,15 +35,16 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
   // Connects to the backup server while restic works; what is there now is asked again when it has ended.
   if (!context.dryRun) repository.lockFiles(means.server).catch(() => {});
+  const ownTag = factsTag(manifest, staged.totalBytes, randomBytes(8).toString('hex'));
   try {
-    const tags = [vmTag(source.vm.id), factsTag(manifest, staged.totalBytes)];
+    const tags = [vmTag(source.vm.id), ownTag];
     const summary = await store({ files, tags, bytes: staged.totalBytes }, means);
     await clearDeadLocks(means);
-    if (context.signal.aborted) await takeBack(summary, means);
+    if (context.signal.aborted) await takeBack(summary.snapshot, means);
     context.signal.throwIfAborted();
     return { source: summary.snapshot, sizeMb: Math.ceil(summary.bytes / 2 ** 20), format: staged.format };
   } catch (error) {
-    await within(CLEAN_UP_LIMIT_MS, cleanUp(asDriverError(error), means));
+    await within(CLEAN_UP_LIMIT_MS, cleanUp(asDriverError(error), ownTag, means));
     throw await betterExplained(asDriverError(error), means);
   }
 }
@@ -75,13 +77,17 @@ async function clearDeadLocks({ repository, server, context }: BackupMeans): Pro
 }
 
 /**
- * After a failure nobody else removes what restic left if it had to be killed: its lock, half an upload and, when the
- * backup was cancelled, the data that no snapshot needs. Data of a backup that failed stays: the next one reuses it.
+ * After a failure nobody else removes what restic left if it had to be killed: a snapshot that it stored and could not
+ * tell of, its lock, half an upload and, when the backup was cancelled, the data that no snapshot needs. Data of a backup
+ * that failed stays: the next one reuses it.
  */
-async function cleanUp(failure: DriverError, { repository, server, context }: BackupMeans): Promise<void> {
+async function cleanUp(failure: DriverError, ownTag: string, means: BackupMeans): Promise<void> {
+  const { repository, server, context } = means;
   if (!['cancelled', 'failed', 'stalled', 'noSpace', 'damaged'].includes(failure.kind)) return;
   const deadline = Date.now() + CLEAN_UP_LIMIT_MS;
   try {
+    const untold = restic.snapshots(repository.access, { ids: [], tag: ownTag }, []);
+    for (const { id } of await repository.run(untold, { evenAbortedMs: CLEAN_UP_LIMIT_MS })) await takeBack(id, means);
     if (await repository.hasLocks(server)) await repository.unlock(CLEAN_UP_LIMIT_MS);
     await sweepUploads(repository, server);
     const left = deadline - Date.now();

@@ -9,8 +9,15 @@ import type { StoredPoint } from '../inventory';
 const FACTS = 'one-facts:';
 const NAME_LIMIT = 60;
 
-/** Says it in one tag: `one-facts:bytes=3146889&image=6&parent=1&disk.0=1638400/42&name=web`. */
-export function factsTag({ imageId, parentId, vmName = '', files }: Omit<Manifest, 'version'>, bytes: number): string {
+/**
+ * Says it in one tag: `one-facts:bytes=3146889&image=6&parent=1&disk.0=1638400/42&name=web&run=5f0c91`. `run`, where it
+ * matters, tells the snapshots of two runs apart that stored the same.
+ */
+export function factsTag(
+  { imageId, parentId, vmName = '', files }: Omit<Manifest, 'version'>,
+  bytes: number,
+  run?: string,
+): string {
   const disks = files
     .filter(({ diskId }) => diskId !== undefined)
     .map(({ name, sizeBytes, virtualSizeMb = '' }): [string, string] => [name, `${sizeBytes}/${virtualSizeMb}`]);
@@ -20,6 +27,7 @@ export function factsTag({ imageId, parentId, vmName = '', files }: Omit<Manifes
     ['parent', parentId],
     ...disks,
     ['name', Buffer.from([...vmName].slice(0, NAME_LIMIT).join('')).toString() || undefined],
+    ['run', run],
   ];
   const said = facts.filter(([, value]) => value !== undefined);
   return FACTS + said.map(([key, value]) => `${key}=${encodeURIComponent(value as string)}`).join('&');

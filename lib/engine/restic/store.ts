@@ -37,18 +37,15 @@ export async function storeSnapshot(
     stored = summary;
     throw incomplete(summary, content, repository.host);
   } catch (error) {
-    if (stored !== undefined) await takeBack(stored, { repository, server, context });
+    if (stored !== undefined) await takeBack(stored.snapshot, { repository, server, context });
     throw error;
   }
 }
 
-/** Removes a snapshot of which nobody was told. */
-export async function takeBack(
-  { snapshot }: BackupSummary,
-  { repository, server, context }: Destination,
-): Promise<void> {
+/** Removes a snapshot of which nobody was told, by the beginning of its id. */
+export async function takeBack(snapshot: string, { repository, server, context }: Destination): Promise<void> {
   await repository.takeBack(server, snapshot).catch((error) => {
-    context.log(`snapshot ${snapshot} is not complete, and could not be removed: ${asDriverError(error).message}`);
+    context.log(`snapshot ${snapshot} belongs to no backup, and stays: ${asDriverError(error).message}`);
   });
 }
 

@@ -1,7 +1,8 @@
 import { findNotes, removeNotes } from '../../command/notes';
 import * as zfs from '../../command/zfs';
+import { DriverError } from '../../errors';
 import type { Host, RunOptions } from '../../host/host';
-import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
+import { type AbsolutePath, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
 import { parseManifest } from '../../opennebula/manifest';
 import type { LostPoint, StoredPoint } from '../inventory';
 import { ifMissing, mountpointOf, type VmDataset } from './vm-dataset';
@@ -56,9 +57,20 @@ export async function lostPoints(
     const path = joinPath(folder, ...one.split('/'));
     const text = await server.files.read(path, '').catch(ifMissing);
     if (text === undefined) continue; // it was removed meanwhile, and its snapshot with it
-    const { vmId: vm, jobId, incrementId, files } = parseManifest(text.toString(), path);
-    const diskIds = files.flatMap(({ diskId }) => (diskId === undefined ? [] : [diskId]));
-    lost.push({ vmId: vm, jobId, incrementId, source: one.slice(one.indexOf('/') + 1), diskIds, note: path });
+    const [folderName = '', source = ''] = one.split('/');
+    const ownVm = parseVmId(folderName, 'a folder of notes');
+    lost.push({ vmId: ownVm, source, ...told(text.toString(), path), note: path });
   }
   return lost;
+}
+
+/** What a note says of its backup; that there was one, its name tells even when it is damaged. */
+function told(text: string, path: AbsolutePath): Pick<LostPoint, 'incrementId' | 'diskIds'> {
+  try {
+    const { incrementId, files } = parseManifest(text, path);
+    return { incrementId, diskIds: files.flatMap(({ diskId }) => (diskId === undefined ? [] : [diskId])) };
+  } catch (error) {
+    if (error instanceof DriverError && error.kind === 'damaged') return { incrementId: undefined, diskIds: [] };
+    throw error;
+  }
 }

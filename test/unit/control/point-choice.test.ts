@@ -95,7 +95,7 @@ t.test('what verify tells', async (t) => {
     'told once',
   );
   const noted = (incrementId: number, source: string) => ({
-    ...{ vmId: VM, jobId: undefined, incrementId: incrementId as IncrementId, source },
+    ...{ vmId: VM, incrementId: incrementId as IncrementId, source },
     ...{ diskIds: [0, 1] as DiskId[], note: '/x' },
   });
   t.strictSame(
