@@ -54,7 +54,7 @@ done
 while IFS= read -r pair && [ -n "$pair" ]; do export "$pair"; done
 exec 3<&0 </dev/null
 die_with_us=
-setpriv --pdeathsig TERM true 2>/dev/null && die_with_us='setpriv --pdeathsig TERM'
+setpriv --pdeathsig TERM --version >/dev/null 2>&1 && die_with_us='setpriv --pdeathsig TERM'
 reason=
 setsid $die_with_us "$@" 3<&- &
 child=$!

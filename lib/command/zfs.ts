@@ -45,8 +45,10 @@ export function list(
   });
 }
 
-/** What every dataset of backups has: a write of what is there already costs nothing (zfsconcepts(7), nop-write). */
-const SETTINGS = ['recordsize=64K', 'checksum=sha256', 'atime=off'];
+/** What every dataset of ours has. */
+const SETTINGS = ['recordsize=64K', 'atime=off'];
+/** What one of backups has, too: with a strong checksum a write of what is there already costs nothing (zfsconcepts(7), nop-write). */
+export const STRONG_CHECKSUM = 'checksum=sha256';
 
 /** Makes the snapshot of the admin's dataset of which new ones are clones, unless it is there. */
 export function makeTemplate(access: ZfsAccess, dataset: string): Command<undefined> {

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { zfsDriver } from '../../lib/engine/zfs/driver';
 import { startZfsMachine, type ZfsMachine } from '../helpers/zfs-machine';
 import { allowed, type Rights, sudoersOf } from '../helpers/zfs-rights';
@@ -50,12 +49,9 @@ export async function zfsWorld(rights: Rights = 'sudo'): Promise<ZfsWorld> {
 }
 
 function datasets(machine: ZfsMachine, rights: Rights): Storage {
-  const options = ['-F', 'none', '-i', machine.key, '-p', String(machine.port), '-o', 'LogLevel=ERROR'];
-  const trust = ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null'];
-  const run = (command: string): string =>
-    execFileSync('ssh', [...options, ...trust, 'root@127.0.0.1', '--', command], { encoding: 'utf8' });
   const lines = (command: string): string[] =>
-    run(command)
+    machine
+      .shSync(command)
       .split('\n')
       .filter((line) => line !== '');
   const snapshots = (place: string): string => `zfs list -Ho name -t snapshot -r ${place}`;
@@ -69,7 +65,7 @@ function datasets(machine: ZfsMachine, rights: Rights): Storage {
       return to;
     },
     remove: (place) =>
-      void run(
+      void machine.shSync(
         `${snapshots(place)} | while read -r one; do zfs release -r one-backup $one 2>/dev/null; done; zfs destroy -R ${place}`,
       ),
     stored: (place) => lines(snapshots(place)).flatMap((name) => name.split('@one-backup-')[1] ?? []),

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { VmId } from '../../lib/opennebula/ids';
@@ -175,6 +175,23 @@ export async function testForeign(t: Test, { machine, bed }: ZfsWorld, story: St
       t.equal(difference(await fetch(bed, engine, url?.url ?? '', story), raw), undefined, `increment ${incrementId}`);
     }
     await engine.remove(imageOf(kept));
+  });
+
+  await t.test('a full backup of what is there already costs next to nothing', async (t) => {
+    const engine = bed.open();
+    const none = { ...NONE, vmId: LARGE };
+    const written = async (): Promise<number> =>
+      Number(await machine.sh(`zfs list -Hpo written -t snapshot -s createtxg tank/blank/100/${LARGE} | tail -n 1`));
+    const { source, disk } = await layLarge(bed, none, story, 16);
+    const same = readFileSync(disk);
+    const first = await engine.backup(source);
+    t.ok((await written()) > 16 * 2 ** 20);
+    const again = await lay(bed, none, story.foreign);
+    writeFileSync(disk, same);
+    const second = await engine.backup(again);
+    t.ok((await written()) < 2 ** 20);
+    const chain = [first, second].map((one, id) => ({ id: id as never, source: one.source }));
+    await engine.remove(imageOf({ ...none, chain, stages: [story.foreign, story.foreign] }));
   });
 
   await t.test('rm of the newest backup gives its space back', async (t) => {

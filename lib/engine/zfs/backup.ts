@@ -68,7 +68,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const parent = { server, config, datastoreId: context.datastore.id };
   const datastore = await ensureDatastore(parent);
   const place = joinPath(datastore, INCOMING, source.vm.id);
-  if (before === undefined) await ensureClone(parent, dataset.name, []);
+  if (before === undefined) await ensureClone(parent, dataset.name, [zfs.STRONG_CHECKSUM]);
   const name = newSource();
   const fill = async (filling: Filling): Promise<void> => {
     if (filling.resumes) context.log(`going on with what an earlier backup of VM ${source.vm.id} had sent`);
