@@ -10,8 +10,19 @@ export const ZFS_ROWS: readonly Row<ZfsBenchWorld>[] = [
     1.1,
     1,
     async (world) => {
-      await world.layPlain();
-      return { ours: () => world.download(), bare: () => world.bareDownload() };
+      await world.layPlain('plain');
+      return { ours: () => world.download(), bare: () => world.bareDownload('plain') };
+    },
+  ),
+  row(
+    'zfs-download-same',
+    'zfs: the same',
+    '`ssh HOST cat` of such a file in a dataset with the settings of ours',
+    1.1,
+    1,
+    async (world) => {
+      await world.layPlain('same');
+      return { ours: () => world.download(), bare: () => world.bareDownload('same') };
     },
   ),
   {

@@ -49,6 +49,7 @@ export class ZfsBenchWorld {
     await machine.run('cat >>~oneadmin/.ssh/authorized_keys', { input: readFileSync(`${rsync.ssh.key}.pub`, 'utf8') });
     const datastores = join(rsync.datastore, '..');
     await machine.sh(`zfs create tank/plain && zfs create -o mountpoint=${datastores} tank/rsync
+      zfs create -o recordsize=64K -o checksum=sha256 -o compression=lz4 tank/same
       chown oneadmin: /tank/plain ${datastores}`);
     return new ZfsBenchWorld(zfs, rsync, machine);
   }
@@ -73,15 +74,15 @@ export class ZfsBenchWorld {
     return timed({ program, args, env: this.#zfs.env });
   }
 
-  /** Makes a plain file of what that reads. */
-  async layPlain(): Promise<void> {
+  /** Makes a plain file of what that reads, in a dataset with the settings of the pool or with those of the backups. */
+  async layPlain(dataset: 'plain' | 'same'): Promise<void> {
     const { increments } = await this.chain(1024);
     const snapshot = `${this.#zfs.repository(VMS[1024])}/.zfs/snapshot/one-backup-${increments.at(-1)?.source}`;
-    await this.#machine.sh(`cp --reflink=never ${snapshot}/disk.0 /tank/plain/disk && zpool sync tank`);
+    await this.#machine.sh(`cp --reflink=never ${snapshot}/disk.0 /tank/${dataset}/disk && zpool sync tank`);
   }
 
-  async bareDownload(): Promise<number> {
-    return timed({ program: 'ssh', args: ['oneadmin@server', 'cat /tank/plain/disk'], env: this.#zfs.env });
+  async bareDownload(dataset: 'plain' | 'same'): Promise<number> {
+    return timed({ program: 'ssh', args: ['oneadmin@server', `cat /tank/${dataset}/disk`], env: this.#zfs.env });
   }
 
   /** The most that the backups and the folders for temporary files have grown by during a download, in bytes. */

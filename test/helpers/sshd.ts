@@ -113,8 +113,8 @@ async function buildWorld(
       'GlobalKnownHostsFile none',
       'BatchMode yes',
       'ForwardAgent yes',
-      // OpenSSH's own choice from 9.0 on, sntrup761, costs its client some 50 ms of computing for each connection.
-      'KexAlgorithms curve25519-sha256',
+      // OpenSSH's own choice from 9.0 on costs its client some 50 ms of computing for each connection.
+      'KexAlgorithms -sntrup761*,mlkem768*',
       ...identity.split('\n'),
     ];
     return `${blocks.join('\n')}\nHost *\n${common.map((line) => `  ${line}\n`).join('')}`;

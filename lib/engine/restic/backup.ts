@@ -23,6 +23,14 @@ export interface BackupMeans extends Destination {
   readonly driver: string;
 }
 
+/** By what a snapshot is found that restic stored and could not tell of. */
+interface Own {
+  /** No other snapshot has it. */
+  readonly tag: string;
+  /** The ids of the snapshots that were there when it began, as far as that is known. */
+  readonly before: Promise<readonly string[]> | undefined;
+}
+
 /**
  * Stores a staging folder as one snapshot: restic on the host sends it straight to the backup server. What restic says
  * it stored is compared with what the folder holds; a snapshot that differs is removed again.
@@ -33,8 +41,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const manifest = manifestOf(source, examined.files, { driver: means.driver, datastoreId: context.datastore.id });
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
-  // Connects to the backup server while restic works; what is there now is asked again when it has ended.
-  if (!context.dryRun) repository.lockFiles(means.server).catch(() => {});
+  // Connects to the backup server while restic works, too.
+  const before = context.dryRun ? undefined : repository.snapshotFiles(means.server).catch(() => []);
   const ownTag = factsTag(manifest, staged.totalBytes, randomBytes(8).toString('hex'));
   try {
     const tags = [vmTag(source.vm.id), ownTag];
@@ -44,7 +52,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
     context.signal.throwIfAborted();
     return { source: summary.snapshot, sizeMb: Math.ceil(summary.bytes / 2 ** 20), format: staged.format };
   } catch (error) {
-    await within(CLEAN_UP_LIMIT_MS, cleanUp(asDriverError(error), ownTag, means));
+    await within(CLEAN_UP_LIMIT_MS, cleanUp(asDriverError(error), { tag: ownTag, before }, means));
     throw await betterExplained(asDriverError(error), means);
   }
 }
@@ -81,13 +89,12 @@ async function clearDeadLocks({ repository, server, context }: BackupMeans): Pro
  * tell of, its lock, half an upload and, when the backup was cancelled, the data that no snapshot needs. Data of a backup
  * that failed stays: the next one reuses it.
  */
-async function cleanUp(failure: DriverError, ownTag: string, means: BackupMeans): Promise<void> {
+async function cleanUp(failure: DriverError, own: Own, means: BackupMeans): Promise<void> {
   const { repository, server, context } = means;
   if (!['cancelled', 'failed', 'stalled', 'noSpace', 'damaged'].includes(failure.kind)) return;
   const deadline = Date.now() + CLEAN_UP_LIMIT_MS;
   try {
-    const untold = restic.snapshots(repository.access, { ids: [], tag: ownTag }, []);
-    for (const { id } of await repository.run(untold, { evenAbortedMs: CLEAN_UP_LIMIT_MS })) await takeBack(id, means);
+    await takeBackUntold(own, means);
     if (await repository.hasLocks(server)) await repository.unlock(CLEAN_UP_LIMIT_MS);
     await sweepUploads(repository, server);
     const left = deadline - Date.now();
@@ -97,6 +104,18 @@ async function cleanUp(failure: DriverError, ownTag: string, means: BackupMeans)
   } catch (error) {
     context.log(`left to the next action: ${asDriverError(error).message}`);
   }
+}
+
+/** Opening the repository takes time; so it is only asked when there are snapshots that were not there before. */
+async function takeBackUntold({ tag, before }: Own, means: BackupMeans): Promise<void> {
+  const { repository, server } = means;
+  const known = new Set(await before);
+  const ids = (await repository.snapshotFiles(server)).filter((id) => !known.has(id));
+  if (ids.length === 0) return;
+  const found = await repository.run(restic.snapshots(repository.access, { ids, tag: undefined }, []), {
+    evenAbortedMs: CLEAN_UP_LIMIT_MS,
+  });
+  for (const { id } of found.filter(({ tags }) => tags.includes(tag))) await takeBack(id, means);
 }
 
 /** Waits no longer than that, whatever hangs: cancel has promised an end. */

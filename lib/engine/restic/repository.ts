@@ -128,6 +128,12 @@ export class Repository {
     return (await this.lockFiles(server)).some((name) => /^[0-9a-f]{64}$/.test(name));
   }
 
+  /** The ids of all snapshots, by the files of the backup server. */
+  async snapshotFiles(server: Host): Promise<string[]> {
+    const names = (await server.files.list(joinPath(this.path, 'snapshots'), [])).map(({ name }) => name);
+    return names.filter((name) => /^[0-9a-f]{64}$/.test(name));
+  }
+
   /** The names of all that lies where locks do: half written ones, too. */
   async lockFiles(server: Host): Promise<string[]> {
     return (await server.files.list(joinPath(this.path, 'locks'), [])).map(({ name }) => name);
