@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { quote } from '../command/quote';
 import type { Driver } from '../engine/engine';
 import type { FrontEnd } from '../opennebula/front-end';
 import { encryptedAttributes } from '../opennebula/oned-conf';
@@ -82,7 +83,11 @@ async function checkSecrets(
   const { mode } = await stat(file);
   if ((mode & 0o004) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(4, '0');
-    warn(first, `everybody on this machine can read ${first.name} here (mode ${octal})`, `Run: chmod o-rwx ${file}`);
+    warn(
+      first,
+      `everybody on this machine can read ${first.name} here (mode ${octal})`,
+      `Run chmod o-rwx ${quote([file])} here`,
+    );
   }
   const encrypted = await encryptedAttributes(frontEnd.onedConf);
   for (const attribute of encrypted === undefined ? [] : secrets.filter(({ name }) => !encrypted.has(name))) {

@@ -18,9 +18,9 @@ export function choosePoint(placed: readonly PlacedPoint[], wanted: Wanted): Pla
   const own = placed.filter(({ point }) => point.vmId === vmId).sort((a, b) => a.point.timeMs - b.point.timeMs);
   const [oldest] = own;
   if (oldest === undefined) {
-    const vms = [...new Set(placed.map(({ point }) => point.vmId))];
+    const vms = [...new Set(placed.map(({ point }) => point.vmId))]; // none where only that VM was asked for
     throw new DriverError('notFound', `there is no backup of VM ${vmId}`, {
-      hint: vms.length === 0 ? 'The datastore holds none at all' : `There are backups of VM ${vms.join(', ')}`,
+      hint: vms.length === 0 ? 'See what there is with: backupctl list' : `There are backups of VM ${vms.join(', ')}`,
     });
   }
   if (source !== undefined) {

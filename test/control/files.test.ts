@@ -123,6 +123,14 @@ t.test('files and extract', async (t) => {
   const { at, run, ok, rsyncFile, resticFile, w } = b;
   t.teardown(() => w.stop());
   const disk = (id: number): string[] => ['--disk', String(id)];
+
+  await t.test('restore: a vm.xml without a template', async (t) => {
+    const { code, stderr } = await run('restore', ...rsyncFile, '--to', at('restored'));
+    t.equal(code, 1);
+    t.match(stderr, /vm\.xml: it has no TEMPLATE/);
+    t.ok(['disk.0.qcow2', 'disk.1.qcow2', 'vm.xml'].every((name) => existsSync(join(at('restored'), name))));
+    t.notOk(existsSync(join(at('restored'), 'vm.template')));
+  });
   const before = b.stored();
 
   t.test('guestfish is nowhere, then only here, then where the disk is', async (t) => {

@@ -63,7 +63,7 @@ for (const driver of FOLDER_DRIVERS) {
         chmodSync(file, 0o644);
         t.match(await backupctl('lint', file), {
           code: 0,
-          stdout: /warning: everybody .* read RESTIC_PASSWORD .*chmod o-rwx/,
+          stdout: /warning: everybody .* read RESTIC_PASSWORD .*Run chmod o-rwx \S+ here\.$/m,
         });
         chmodSync(file, 0o600);
         const etc = join(world.folder, 'one', 'etc');

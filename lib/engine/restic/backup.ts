@@ -27,8 +27,8 @@ export interface BackupMeans extends Destination {
 interface Own {
   /** No other snapshot has it. */
   readonly tag: string;
-  /** The ids of the snapshots that were there when it began, as far as that is known. */
-  readonly before: Promise<readonly string[]> | undefined;
+  /** The ids of the snapshots that were there when it began; undefined when they could not be listed. */
+  readonly before: Promise<readonly string[] | undefined> | undefined;
 }
 
 /**
@@ -42,7 +42,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
   // Connects to the backup server while restic works, too.
-  const before = context.dryRun ? undefined : repository.snapshotFiles(means.server).catch(() => []);
+  const before = context.dryRun ? undefined : repository.snapshotFiles(means.server).catch(() => undefined);
   const ownTag = factsTag(manifest, staged.totalBytes, randomBytes(8).toString('hex'));
   try {
     const tags = [vmTag(source.vm.id), ownTag];
@@ -109,10 +109,11 @@ async function cleanUp(failure: DriverError, own: Own, means: BackupMeans): Prom
 /** Opening the repository takes time; so it is only asked when there are snapshots that were not there before. */
 async function takeBackUntold({ tag, before }: Own, means: BackupMeans): Promise<void> {
   const { repository, server } = means;
-  const known = new Set(await before);
-  const ids = (await repository.snapshotFiles(server)).filter((id) => !known.has(id));
-  if (ids.length === 0) return;
-  const found = await repository.run(restic.snapshots(repository.access, { ids, tag: undefined }, []), {
+  const known = await before;
+  const now = await repository.snapshotFiles(server);
+  const ids = known === undefined ? [] : now.filter((id) => !known.includes(id));
+  if (now.length === 0 || (known !== undefined && ids.length === 0)) return;
+  const found = await repository.run(restic.snapshots(repository.access, { ids, tag }, []), {
     evenAbortedMs: CLEAN_UP_LIMIT_MS,
   });
   for (const { id } of found.filter(({ tags }) => tags.includes(tag))) await takeBack(id, means);

@@ -35,6 +35,7 @@ t.test('which backup is meant', async (t) => {
   t.throws(() => chosen({ incrementId: 5 as IncrementId }), { kind: 'notFound', message: /It has: 0, 1, 2/ });
   t.throws(() => chosen({ untilMs: at('2025-01-01') }), { kind: 'notFound', message: /so old/ });
   t.throws(() => choosePoint(PLACED, { vmId: 8 as VmId }), { kind: 'notFound', message: /backups of VM 7/ });
+  t.throws(() => choosePoint([], { vmId: 8 as VmId }), { kind: 'notFound', message: /with: backupctl list/ });
 });
 
 t.test('the chain of it', async (t) => {
