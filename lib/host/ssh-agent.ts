@@ -72,8 +72,13 @@ export async function sshLogin(auth: SshAuth): Promise<SshLogin> {
     offered: offered.map(({ blob, from }) => `${keyType(blob)} ${fingerprint(blob)} (${from})`),
     skipped: () => skipped,
     files: own.map(({ path }) => path),
-    mends: useless.flatMap(({ mend }) => mend ?? []),
+    mends: useless.flatMap(({ mend }) => (mend === undefined ? [] : held.keys === undefined ? withAgent(mend) : mend)),
   };
+}
+
+/** Where no agent runs, there is none yet that a key could be added to. */
+function withAgent(mend: string): string {
+  return mend.startsWith('ssh-add ') ? `eval "$(ssh-agent)" && ${mend}` : mend;
 }
 
 function hasKey(identity: Identity): identity is Identity & { readonly key: PrivateKey } {

@@ -146,11 +146,14 @@ function refusedLogin(target: SshTarget, login: Omit<SshLogin, 'agent'>, cause: 
 }
 
 /** What makes the host take a key: one that could not be used, else the first of those that it refused, else a new one. */
-function keyCommands({ host, user }: SshTarget, { offered, files, mends }: Omit<SshLogin, 'agent'>): Mend['commands'] {
-  const [usable, ...others] = mends.map((command) => ({ command }));
+function keyCommands({ host, user, auth }: SshTarget, login: Omit<SshLogin, 'agent'>): Mend['commands'] {
+  const [usable, ...others] = login.mends.map((command) => ({ command }));
   if (usable !== undefined) return [usable, ...others];
-  const [file] = files;
-  const own = file === undefined ? [] : ['-i', file];
-  const introduce = { command: quote(['ssh-copy-id', ...own, `${user}@${host}`]) };
-  return offered.length > 0 ? [introduce] : [{ command: 'ssh-keygen -t ed25519' }, introduce];
+  const isNew = login.offered.length === 0;
+  // A path where ssh will look for it, and where nothing is; where there is none, ssh-keygen asks.
+  const isTaken = (path: string): boolean => login.skipped().some((one) => one.startsWith(`${path}: `));
+  const file = isNew ? auth.identityFiles.find((path) => path.endsWith('ed25519') && !isTaken(path)) : login.files[0];
+  const introduce = { command: quote(['ssh-copy-id', ...(file === undefined ? [] : ['-i', file]), `${user}@${host}`]) };
+  const make = ['ssh-keygen', '-t', 'ed25519', ...(file === undefined ? [] : ['-q', '-N', '', '-f', file])];
+  return isNew ? [{ command: quote(make) }, introduce] : [introduce];
 }

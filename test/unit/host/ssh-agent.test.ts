@@ -1,8 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { DriverError } from '../../../lib/errors';
 import { AGENT, keysAnswer, MessageSplitter, sshString } from '../../../lib/host/ssh-agent-protocol';
 import { startProgram } from '../../../lib/host/ssh-exec';
 import { connectTo } from '../../helpers/ssh-connection';
@@ -33,6 +35,15 @@ async function refusal(name: string, env: NodeJS.ProcessEnv): Promise<string> {
     () => 'connected',
     (error: Error & { kind?: string }) => `${error.kind}: ${error.message}`,
   );
+}
+
+/** The commands that a refused login is mended with. */
+async function mend(name: string, env: NodeJS.ProcessEnv): Promise<string[] | undefined> {
+  const refused = await connectTo(name, env).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  return refused instanceof DriverError ? refused.mend?.commands.map(({ command }) => command) : undefined;
 }
 
 function print(key: string): string {
@@ -136,12 +147,27 @@ t.test('an encrypted key: with agent it works, without it the error says so', as
     /^unreachable: the login of \w+ is refused: there was no key to offer; not used: \S+secret: it is encrypted, and no agent/,
   );
   t.match(message, /\(on host1\)\. Give the user who runs the driver a key/);
+  t.strictSame(await mend('host1', world.env), [`eval "$(ssh-agent)" && ssh-add ${secret}`]);
+  t.strictSame(await mend('host1', startAgent(t, world)), [`ssh-add ${secret}`]);
   execFileSync('ssh-keygen', ['-q', '-p', '-P', 'abc', '-N', '', '-f', secret]);
   const env = startAgent(t, world, secret);
   execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'abc', '-f', secret]);
   await (await connectTo('host1', env)).end();
   rmSync(`${secret}.pub`);
   await (await connectTo('host1', env)).end();
+});
+
+t.test('no key at all: a new one is made where ssh looks for it, and without questions', async (t) => {
+  const world = await startSshWorld({ names: ['host1'] });
+  t.teardown(() => world.stop());
+  rmSync(world.key);
+  const there = `${userInfo().username}@host1`;
+  t.strictSame(await mend('host1', world.env), ['ssh-keygen -t ed25519', `ssh-copy-id ${there}`], 'its .pub is there');
+  rmSync(`${world.key}.pub`);
+  const [make = '', introduce] = (await mend('host1', world.env)) ?? [];
+  t.equal(introduce, `ssh-copy-id -i ${world.key} ${there}`);
+  execFileSync('sh', ['-c', make], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.match(await refusal('host1', world.env), `offered ssh-ed25519 ${print(world.key)} (${world.key})`);
 });
 
 t.test('what was not used and why', async (t) => {
