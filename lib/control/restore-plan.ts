@@ -93,9 +93,9 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
       return { name: `disk.${diskId}.image`, content: Buffer.from(fileImageTemplate(of)) };
     }),
   ];
-  if (vm !== undefined && vm.find('TEMPLATE') === undefined)
-    problems.push('vm.xml: it has no TEMPLATE, so no template for a new VM can be made of it');
-  const isWhole = wish.diskIds.length === 0 && vm?.find('TEMPLATE') !== undefined;
+  const wantsAll = wish.diskIds.length === 0 && vm !== undefined;
+  const isWhole = wantsAll && vm.find('TEMPLATE') !== undefined;
+  if (wantsAll && !isWhole) problems.push('vm.xml: it has no TEMPLATE, so no template for a new VM can be made of it');
   if (isWhole) {
     const names = new Map(images.map(({ diskId }) => [diskId, imageName({ base, diskId })]));
     const options = { name: base, images: names, noIp: false, noNic: false, tpmState: tpm?.toString('base64') };

@@ -59,7 +59,8 @@ export function findingsOf(
   });
   const unknown = onlyOned
     .filter(
-      ({ vmId, incrementId }) => ![...gone.values()].some((one) => one.vm === vmId && one.increment === incrementId),
+      ({ vmId, incrementId, source }) =>
+        ![...gone.values()].some((one) => one.vm === vmId && (one.increment === incrementId || one.source === source)),
     )
     .map(({ vmId = null, incrementId = 0, source }): Finding => {
       return {

@@ -107,6 +107,14 @@ t.test('what verify tells', async (t) => {
     ],
     'what builds on it and the note are of one backup; that of another image is another one',
   );
+  t.strictSame(
+    findingsOf([], {
+      lost: [{ ...noted(0, 'z0'), incrementId: undefined, diskIds: [] }],
+      onlyOned: [listed(3, 'z0')],
+    }).map(({ source, what }) => `${source}: ${what}`),
+    ['z0: it is gone'],
+    'told once, though its note is damaged',
+  );
   const ofXml = { ...damage(undefined), file: 'vm.xml' };
   t.strictSame(findingsOf(placePoints(points), { damages: [ofXml] })[0]?.neededBy, [], 'nothing is built on a vm.xml');
   const ofNone = { ...damage(undefined), source: undefined };
