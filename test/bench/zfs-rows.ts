@@ -3,28 +3,13 @@ import type { ZfsBenchWorld } from './zfs-world';
 
 /** The rows of the ZFS driver. */
 export const ZFS_ROWS: readonly Row<ZfsBenchWorld>[] = [
-  row(
+  download(
     'zfs-download',
     'zfs: download of the 30th increment',
     '`ssh HOST cat` of a plain file of that size',
-    1.1,
-    1,
-    async (world) => {
-      await world.layPlain('plain');
-      return { ours: () => world.download(), bare: () => world.bareDownload('plain') };
-    },
+    'plain',
   ),
-  row(
-    'zfs-download-same',
-    'zfs: the same',
-    '`ssh HOST cat` of such a file in a dataset with the settings of ours',
-    1.1,
-    1,
-    async (world) => {
-      await world.layPlain('same');
-      return { ours: () => world.download(), bare: () => world.bareDownload('same') };
-    },
-  ),
+  download('zfs-download-same', 'zfs: the same', 'that, in a dataset with the settings of ours', 'same'),
   {
     name: 'zfs-temporary',
     what: 'zfs: temporary bytes on the server for it',
@@ -75,6 +60,14 @@ export const ZFS_ROWS: readonly Row<ZfsBenchWorld>[] = [
     bare: () => world.bareLarge(),
   })),
 ];
+
+/** A row of the download, beside that of a plain file which lies in one of these datasets. */
+function download(name: string, what: string, over: string, dataset: 'plain' | 'same'): Row<ZfsBenchWorld> {
+  return row(name, what, over, 1.1, 1, async (world) => {
+    await world.layPlain(dataset);
+    return { ours: () => world.download(), bare: () => world.bareDownload(dataset) };
+  });
+}
 
 /** A row that compares two sizes, in bytes; they are measured once, for they do not vary. */
 function space(
