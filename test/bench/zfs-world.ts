@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
+import type { FrontEndWorld } from '../helpers/front-end';
 import type { ZfsMachine } from '../helpers/zfs-machine';
 import { listedByZfs } from './many-backups';
 import { type Pair, timed } from './measure';
 import { spread, writeClusters, writePlaces } from './sparse-disk';
+import { startZfsServers, type ZfsServers } from './zfs-servers';
 
 /** How many backups a chain has, the full one among them, and what each increment holds. */
 const LENGTH = 31;
@@ -36,25 +37,10 @@ export class ZfsBenchWorld {
   #large: { id: number; source: string }[] = [];
 
   static async start(): Promise<ZfsBenchWorld> {
-    delete process.env.NODE_EXTRA_CA_CERTS; // a front-end has none
-    const zfs = await startFrontEnd({ driver: 'zfs' });
-    const machine = zfs.machine as ZfsMachine;
-    const { port, knownHostsLine } = machine;
-    const rsync = await startFrontEnd({
-      driver: 'rsync',
-      names: ['host1'],
-      elsewhere: { server: { port, user: 'oneadmin', knownHostsLine } },
-      attributes: { RSYNC_USER: 'oneadmin', RSYNC_TMP_DIR: '/tank/plain' },
-    });
-    await machine.run('cat >>~oneadmin/.ssh/authorized_keys', { input: readFileSync(`${rsync.ssh.key}.pub`, 'utf8') });
-    const datastores = join(rsync.datastore, '..');
-    await machine.sh(`zfs create tank/plain && zfs create -o mountpoint=${datastores} tank/rsync
-      zfs create -o recordsize=64K -o checksum=sha256 -o compression=lz4 tank/same
-      chown oneadmin: /tank/plain ${datastores}`);
-    return new ZfsBenchWorld(zfs, rsync, machine);
+    return new ZfsBenchWorld(await startZfsServers());
   }
 
-  private constructor(zfs: FrontEndWorld, rsync: FrontEndWorld, machine: ZfsMachine) {
+  private constructor({ zfs, rsync, machine }: ZfsServers) {
     this.#zfs = zfs;
     this.#rsync = rsync;
     this.#machine = machine;
