@@ -29,10 +29,13 @@ for folder in "\${${PROGRAMS_VARIABLE}:-/var/tmp/one/datastore/restic}" /var/tmp
   [ -z "$own" ] && [ -f "$folder/restic" ] && [ -x "$folder/restic" ] && own=$folder/restic
 done`;
 
+/** What a supervisor that had to find out says on stderr of setpriv(1): that of util-linux before 2.33 has no --pdeathsig. */
+const BINDS_ANSWER = 'one-backup-supervisor: binds=';
+
 /**
  * Runs one program so that it cannot outlive who asked for it. A constant: nothing is ever inserted into it.
  * Arguments: seconds without any I/O after which the program counts as stalled (0: never), the signal on which the
- * program cleans up after itself, then the program and its arguments.
+ * program cleans up after itself, what is known of setpriv there, then the program and its arguments.
  * Stdin: lines `NAME=value` for the environment, an empty line, then a line every few seconds for as long as the
  * program is wanted. At end of file, after silence, and on TERM, the program gets that signal and, if it has not ended
  * after some seconds, SIGKILL. Should the supervisor itself be killed, the kernel ends the program (prctl(2), PR_SET_PDEATHSIG).
@@ -42,7 +45,7 @@ done`;
  * A program with file capabilities shows no such numbers: it has no stall limit, nor the kernel's last word.
  */
 const SCRIPT = `
-stall=$1 soft=$2; shift 2
+stall=$1 soft=$2 binds=$3; shift 3
 ulimit -c 0
 ${SEARCH}
 for word; do
@@ -53,8 +56,12 @@ for word; do
 done
 while IFS= read -r pair && [ -n "$pair" ]; do export "$pair"; done
 exec 3<&0 </dev/null
+if [ "$binds" = unknown ]; then
+  setpriv --pdeathsig TERM --version >/dev/null 2>&1 && binds=yes || binds=no
+  echo "${BINDS_ANSWER}$binds" >&2
+fi
 die_with_us=
-setpriv --pdeathsig TERM --version >/dev/null 2>&1 && die_with_us='setpriv --pdeathsig TERM'
+[ "$binds" = no ] || die_with_us='setpriv --pdeathsig TERM'
 reason=
 setsid $die_with_us "$@" 3<&- &
 child=$!
@@ -88,19 +95,33 @@ kill $watcher 2>/dev/null
 exit \${reason:-$code}
 `;
 
+/** Whether setpriv of a host can bind a program to its supervisor. Finding out takes starting it once more. */
+export type Binds = 'unknown' | 'yes' | 'no';
+
+/** Reads what a supervisor found out of that, and what else stands on stderr. */
+export function bindsAnswer(stderr: string): { readonly binds: Binds; readonly rest: string } {
+  let binds: Binds = 'unknown';
+  const rest = stderr.replace(new RegExp(`^${BINDS_ANSWER}(yes|no)\\n`, 'm'), (_, found: Binds) => {
+    binds = found;
+    return '';
+  });
+  return { binds, rest };
+}
+
 /** How a program is supervised. */
 export interface Supervision {
   /** Seconds without any I/O after which it is stopped; 0: never. */
   readonly stallSeconds: number;
   /** The signal on which it cleans up after itself: restic removes its lock on SIGINT. */
   readonly softSignal: 'INT' | 'TERM';
+  readonly binds: Binds;
   /** By what backup_cancel finds it, if it belongs to a backup. */
   readonly marker: string | undefined;
 }
 
 /** Returns the argv that runs a program under the supervisor. */
 export function supervised(argv: readonly string[], how: Supervision): [string, ...string[]] {
-  const settings = [String(how.stallSeconds), how.softSignal];
+  const settings = [String(how.stallSeconds), how.softSignal, how.binds];
   const run: [string, ...string[]] = ['sh', '-c', SCRIPT.trim(), 'one-backup-supervisor', ...settings, ...argv];
   return how.marker === undefined ? run : ['env', `${MARKER}=${how.marker}`, ...run];
 }

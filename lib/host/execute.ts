@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Command, Outcome } from '../command/command';
-import { HEARTBEAT, HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
+import { bindsAnswer, HEARTBEAT, HEARTBEAT_SECONDS, SUPERVISOR_EXIT, supervisorPreamble } from '../command/supervise';
 import { DriverError } from '../errors';
 import type { RunOptions } from './host';
 import { keep, readOutput } from './output';
@@ -58,7 +58,7 @@ export async function execute<T>(
       throw new DriverError('cancelled', 'the reader of the data went away', { cause: readerGone });
     const hidden = secrets.map(([, value]) => value);
     if (until?.aborted) return command.parse({ exitCode: 0, stdout: text(), stderr: '' });
-    return settle(command, { exitCode, stdout: text(), stderr: conceal(errors(), hidden) }, host);
+    return settle(command, { exitCode, stdout: text(), stderr: conceal(bindsAnswer(errors()).rest, hidden) }, host);
   } catch (error) {
     if (signal.aborted) throw abortReason(signal);
     throw error;

@@ -3,29 +3,21 @@ import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } 
 import { join } from 'node:path';
 import { firstOf } from '../abort';
 import type { Command } from '../command/command';
-import { lookFor, parseFound, type Supervision, supervised } from '../command/supervise';
+import { lookFor, parseFound, type Supervision } from '../command/supervise';
 import { DriverError } from '../errors';
 import type { AbsolutePath } from '../opennebula/ids';
 import { execute, type RunningProcess } from './execute';
 import { type FileEntry, type Files, type Host, type RunOptions, SMALL_FILE_BYTES, type Space } from './host';
+import { Supervisor } from './supervisor';
 
 /** What every host of an action shares. */
 export interface HostSettings {
   /** The environment of the action itself: PATH, HOME, SSH_AUTH_SOCK. */
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
-  readonly supervision: Omit<Supervision, 'softSignal'>;
+  readonly supervision: Omit<Supervision, 'softSignal' | 'binds'>;
   /** Told of each command before it runs, for `--verbose` and progress. */
   readonly trace: (host: string, command: Command<unknown>) => void;
-}
-
-/** Returns the argv that runs the command under the supervisor. */
-export function supervise(
-  command: Command<unknown>,
-  { stallSeconds, marker }: HostSettings['supervision'],
-): [string, ...string[]] {
-  const limit = command.ignoreStalls ? 0 : stallSeconds;
-  return supervised(command.argv, { stallSeconds: limit, marker, softSignal: command.softSignal ?? 'TERM' });
 }
 
 /** The signal that ends a run: the action's own; for cleaning up a time limit, and the action's own if it still can fire. */
@@ -40,21 +32,19 @@ export class LocalHost implements Host {
   readonly name = 'the front-end';
   readonly files: Files = new LocalFiles();
   readonly #settings: HostSettings;
+  readonly #supervisor: Supervisor;
 
   constructor(settings: HostSettings) {
     this.#settings = settings;
+    this.#supervisor = new Supervisor(settings.supervision);
   }
 
   async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
-    const { env, signal, supervision, trace } = this.#settings;
+    const { env, signal, trace } = this.#settings;
     trace(this.name, command);
-    return execute(
-      command,
-      start(supervise(command, supervision), env),
-      this.name,
-      effectiveSignal(signal, options),
-      options,
-    );
+    const running = start(this.#supervisor.argvOf(command), env);
+    this.#supervisor.learnFrom(running.stderr);
+    return execute(command, running, this.name, effectiveSignal(signal, options), options);
   }
 
   async programs(names: readonly string[]): Promise<ReadonlySet<string>> {

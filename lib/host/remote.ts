@@ -7,12 +7,13 @@ import { lookFor, parseFound } from '../command/supervise';
 import { DriverError } from '../errors';
 import { abortReason, execute, type RunningProcess } from './execute';
 import type { Files, Host, RunOptions } from './host';
-import { effectiveSignal, type HostSettings, supervise } from './local';
+import { effectiveSignal, type HostSettings } from './local';
 import { connectionLost, SftpFiles } from './sftp-files';
 import type { SshTarget } from './ssh-config';
 import { ssh2Config } from './ssh-connect-config';
 import { startProgram } from './ssh-exec';
 import { hastenFirstAnswers } from './ssh-nudge';
+import { Supervisor } from './supervisor';
 
 /** How long connecting may take once the action has been aborted, in milliseconds. */
 const LATE_CONNECT_LIMIT_MS = 5_000;
@@ -27,6 +28,7 @@ export class RemoteHost implements Host {
   readonly files: Files;
   readonly #target: SshTarget;
   readonly #settings: HostSettings;
+  readonly #supervisor: Supervisor;
   #connection: Promise<SftpClient> | undefined;
   #socket: Duplex | undefined;
 
@@ -34,14 +36,16 @@ export class RemoteHost implements Host {
     this.name = name;
     this.#target = target;
     this.#settings = settings;
+    this.#supervisor = new Supervisor(settings.supervision);
     this.files = new SftpFiles(name, () => this.#connect());
   }
 
   async run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
-    const { signal, supervision, trace } = this.#settings;
+    const { signal, trace } = this.#settings;
     const sftp = await this.#connect();
     trace(this.name, command);
-    const channel = await this.#start(sftp, quote(supervise(command, supervision)));
+    const channel = await this.#start(sftp, quote(this.#supervisor.argvOf(command)));
+    this.#supervisor.learnFrom(channel.stderr);
     return execute(command, this.#running(channel), this.name, effectiveSignal(signal, options), options);
   }
 

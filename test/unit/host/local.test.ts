@@ -28,9 +28,9 @@ const folder = mkdtempSync(join(tmpdir(), 'one-backup-unit-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const path = (name: string) => parseAbsolutePath(join(folder, name), 'a path');
 
-function host(signal = new AbortController().signal): LocalHost {
+function host(signal = new AbortController().signal, env = process.env): LocalHost {
   return new LocalHost({
-    env: process.env,
+    env,
     signal,
     supervision: { stallSeconds: 0, marker: undefined },
     trace: () => {},
@@ -106,6 +106,25 @@ t.test('an abort ends the program and what it started, and reports its own reaso
   await t.rejects(run, failure('cancelled', 'enough'));
   t.ok(await gone('4711'));
 });
+
+for (const [answer, options] of [
+  ['yes', 'that knows'],
+  ['no', 'that does not know'],
+]) {
+  t.test(`a setpriv ${options} --pdeathsig is asked once, and what it says is not the program's`, async (t) => {
+    const [bin, calls] = [path(`bin-${answer}`), path(`calls-${answer}`)];
+    mkdirSync(bin);
+    const goOn = answer === 'yes' ? 'exec /usr/bin/setpriv "$@"' : 'echo "unrecognized option" >&2; exit 1';
+    writeFileSync(join(bin, 'setpriv'), `#!/bin/sh\necho "$*" >>${calls}\n${goOn}\n`, { mode: 0o755 });
+    const one = host(undefined, { ...process.env, PATH: `${bin}:${process.env.PATH}` });
+    const said = sh('echo to stderr >&2', { parse: ({ stderr }) => stderr });
+    t.equal(await one.run(said), 'to stderr\n');
+    t.equal(await one.run(said), 'to stderr\n');
+    const asked = ['--pdeathsig TERM --version'];
+    const run = ['--pdeathsig TERM sh -c echo to stderr >&2'];
+    t.same(readFileSync(calls, 'utf8').trim().split('\n'), answer === 'yes' ? [...asked, ...run, ...run] : asked);
+  });
+}
 
 t.test('a program that ignores its soft signal is killed', async (t) => {
   const abort = new AbortController();
