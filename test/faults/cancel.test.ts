@@ -7,7 +7,7 @@ import { plainLines } from './kills';
 import { holdLock } from './lock-holder';
 import { ofActions, type Process, send, until } from './processes-of';
 
-t.setTimeout(600_000);
+t.setTimeout(2_400_000);
 
 /** So slow, in KiB/s, that a backup surely still transfers when it is cancelled. */
 const SLOW = 1200;

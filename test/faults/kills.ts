@@ -43,7 +43,7 @@ export function testKills(
   allLanes: readonly Lane[],
   prepare: (faults: FaultWorld) => Promise<Struck>,
 ): void {
-  t.setTimeout(isSoak ? 7_200_000 : 600_000);
+  t.setTimeout(isSoak ? 7_200_000 : 2_400_000);
   t.comment(`SEED=${SEED}`);
   const lanes = allLanes.filter(({ driver }) => UNDER_TEST.includes(driver));
   const runLane = async (lane: Lane): Promise<Verdict[]> => {

@@ -7,7 +7,7 @@ import { plainLines } from './kills';
 import { holdLock, type LockHolder } from './lock-holder';
 import { send, until } from './processes-of';
 
-t.setTimeout(600_000);
+t.setTimeout(2_400_000);
 
 /** VM 1 with a chain of three, and what of it another action can be tried with. */
 async function makeBed(t: Test, options: FrontEndOptions = {}) {

@@ -9,7 +9,7 @@ import { plainLines } from './kills';
 import { type Action, makeBed } from './network-bed';
 import { processes, send } from './processes-of';
 
-t.setTimeout(600_000);
+t.setTimeout(2_400_000);
 
 const loginsOf =
   (driver: DriverName) =>

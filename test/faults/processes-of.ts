@@ -37,13 +37,12 @@ export function processes(): Process[] {
 }
 
 /** The processes that the actions of a world started, here and on its hosts; `sshFolder` is the folder of its SSH world. */
-export function ofActions(sshFolder: string): Process[] {
-  return processes().filter(({ environment }) => environment.includes(`${MARK}=${sshFolder}`));
+export function ofActions(sshFolder: string, all = processes()): Process[] {
+  return all.filter(({ environment }) => environment.includes(`${MARK}=${sshFolder}`));
 }
 
 /** The sessions of the world's sshds: all that they have forked. */
-export function sessions(sshFolder: string): Process[] {
-  const all = processes();
+export function sessions(sshFolder: string, all = processes()): Process[] {
   // sshd writes its state over its arguments, all in one word.
   const doomed = all.filter(({ argv }) =>
     argv.some((word) => word.includes(`${sshFolder}/sshd`) && word.includes('[listener]')),
@@ -60,7 +59,8 @@ export function sessions(sshFolder: string): Process[] {
 
 /** What is left of actions, in words; empty when nothing is. */
 export function leftovers(sshFolder: string): string[] {
-  const found = [...ofActions(sshFolder), ...sessions(sshFolder)];
+  const all = processes();
+  const found = [...ofActions(sshFolder, all), ...sessions(sshFolder, all)];
   return [...new Set(found.map(({ pid, argv, name }) => `${pid} ${argv.join(' ').slice(0, 300) || name}`))];
 }
 

@@ -20,7 +20,7 @@ import type { Ended, Running } from '../helpers/front-end';
 import { type FaultWorld, startFaultWorld, withAttributes } from './fault-world';
 import { ofActions, send, until } from './processes-of';
 
-t.setTimeout(300_000);
+t.setTimeout(2_400_000);
 
 const GOES_ON = /^INFO: going on with what an earlier backup of VM 1 had sent$/m;
 let faults: FaultWorld;

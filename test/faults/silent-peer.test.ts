@@ -4,13 +4,13 @@ import { plainLines } from './kills';
 import { makeBed } from './network-bed';
 import { ofActions, send, servedBy, sessions, until } from './processes-of';
 
-t.setTimeout(600_000);
+t.setTimeout(2_400_000);
 
 const silentPeer =
   (driver: DriverName) =>
   async (t: Test): Promise<void> => {
     const { faults, world, repository, actions } = await makeBed(t, 1, { driver });
-    const { ended } = actions({ [world.traits.named.stall]: '30', ...world.traits.slow(300) }).backup();
+    const { ended } = actions({ [world.traits.named.stall]: '30', ...world.traits.slow(60) }).backup();
     const server = world.ssh.port('server');
     const ours = () =>
       ofActions(world.ssh.folder).filter(

@@ -3,7 +3,7 @@ import t from 'tap';
 import { startFaultWorld, withAttributes } from './fault-world';
 import { send, until } from './processes-of';
 
-t.setTimeout(300_000);
+t.setTimeout(2_400_000);
 
 t.test('a backup is never visible before it is complete', async (t) => {
   const faults = await startFaultWorld({ driver: 'rsync' });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, copyFileSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Dirty blocks are whole clusters of qcow2. */
@@ -77,20 +77,17 @@ export class LiveDisk {
   /** Lays what changed since the last backup into a file: a qcow2 with the dirty clusters, and a backing file that means nothing. */
   increment(file: string, point: string): void {
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', file, String(this.#sizeBytes)]);
+    const live = openSync(this.#live, 'r');
     const commands = [...this.#dirty].flatMap(([cluster, kind]) => {
       const offset = cluster * CLUSTER_BYTES;
       if (kind === 'zero') return [`write -q -z ${offset} ${CLUSTER_BYTES}`];
       const part = join(this.#folder, `cluster.${cluster}`);
-      execFileSync('dd', [
-        `if=${this.#live}`,
-        `of=${part}`,
-        `bs=${CLUSTER_BYTES}`,
-        `skip=${cluster}`,
-        'count=1',
-        'status=none',
-      ]);
+      const content = Buffer.alloc(CLUSTER_BYTES);
+      readSync(live, content, 0, CLUSTER_BYTES, offset);
+      writeFileSync(part, content);
       return [`write -q -s ${part} ${offset} ${CLUSTER_BYTES}`];
     });
+    closeSync(live);
     execFileSync('qemu-io', ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file], {
       stdio: 'ignore',
     });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { startZfsMachine, type ZfsMachine } from '../helpers/zfs-machine';
 
-t.test('a machine with real OpenZFS', { timeout: 590_000 }, async (t) => {
+t.test('a machine with real OpenZFS', { timeout: 2_400_000 }, async (t) => {
   const machine: ZfsMachine = await startZfsMachine({ onBoot: 'echo hello >/greeting' });
   t.teardown(() => machine.stop());
 

@@ -21,7 +21,7 @@ const MORE = isSoak ? 5 : 2;
 /** The machine waits a lot: some go on side by side, in one datastore, each with attributes of its own. */
 const LANES = [{}, { ZFS_HOLD: 'NO' }, { ZFS_HOLD: 'NO', ZFS_COMPRESSION: 'off' }];
 
-t.setTimeout(isSoak ? 7_200_000 : 1_100_000);
+t.setTimeout(isSoak ? 7_200_000 : 2_900_000);
 
 t.test(`random sequences of operations, the first with SEED=${SEED}`, async (t) => {
   const { machine, bed } = await zfsWorld('allow');

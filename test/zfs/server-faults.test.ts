@@ -5,7 +5,7 @@ import { testForeign } from './foreign';
 import { testRefusals } from './refusals';
 import { testStrikes } from './strikes';
 
-t.setTimeout(1_100_000);
+t.setTimeout(2_900_000);
 
 t.test('what can go wrong on a server with ZFS', async (t) => {
   const story = writeStory();

@@ -8,5 +8,5 @@ export function testsOf(folder: string, always: readonly string[], inSoak: reado
   process.env.DRIVER_UNDER_TEST = 'zfs';
   const isSoak = process.env.SOAK === '1';
   for (const file of isSoak ? [...always, ...inSoak] : always) require(`../${folder}/${file}.test`);
-  t.setTimeout(isSoak ? 7_200_000 : 1_150_000); // what each of them sets is enough for one
+  t.setTimeout(isSoak ? 7_200_000 : 2_900_000); // what each of them sets is enough for one
 }
