@@ -9,6 +9,8 @@ import { xmlText } from './xml-text';
 
 /** How long one call may take. oned gives up on a whole restore after 180 s (contract, "Time limits"). */
 const CALL_LIMIT_SECONDS = 30;
+/** Within one.image.allocate oned runs the driver's \`stat\`, for which it waits up to 90 s (contract, "Time limits"). */
+const ALLOCATE_IMAGE_LIMIT_SECONDS = 100;
 
 type Parameter = string | number | boolean;
 
@@ -32,7 +34,8 @@ export class OnedClient {
    */
   async allocateImage(template: string, datastoreId: DatastoreId): Promise<ImageId> {
     const checkNoCapacity = false;
-    const id = await this.#call('one.image.allocate', [template, datastoreId, checkNoCapacity]);
+    const parameters = [template, datastoreId, checkNoCapacity];
+    const id = await this.#call('one.image.allocate', parameters, ALLOCATE_IMAGE_LIMIT_SECONDS);
     return parseImageId(id, 'the id that one.image.allocate answered', 'oned');
   }
 
@@ -83,12 +86,10 @@ export class OnedClient {
     throw this.#failure(`one.datastore.info answered <${datastore.name}> instead of <DATASTORE>`);
   }
 
-  /**
-   * Calls a method and returns what it answered: oned's answers are the list [done?, result or message, error number].
-   */
-  async #call(method: string, parameters: readonly Parameter[]): Promise<string> {
+  /** Calls a method and returns what it answered: oned's answers are the list [done?, result or message, error number]. */
+  async #call(method: string, parameters: readonly Parameter[], limitSeconds = CALL_LIMIT_SECONDS): Promise<string> {
     const body = callText(method, [this.#session.reveal(), ...parameters]);
-    const answer = this.#parse(await this.#post(method, body), `the answer to ${method}`);
+    const answer = this.#parse(await this.#post(method, body, limitSeconds), `the answer to ${method}`);
     const fault = answer.find('fault');
     if (fault !== undefined) throw this.#refusal(method, faultText(fault));
     const [done, result] = this.#reading(() =>
@@ -100,8 +101,8 @@ export class OnedClient {
     throw this.#refusal(method, valueText(result));
   }
 
-  #post(method: string, body: string): Promise<string> {
-    const limit = AbortSignal.timeout(CALL_LIMIT_SECONDS * 1000);
+  #post(method: string, body: string, limitSeconds: number): Promise<string> {
+    const limit = AbortSignal.timeout(limitSeconds * 1000);
     const signal = firstOf(this.#signal, limit);
     const post = this.#endpoint.protocol === 'https:' ? https.request : http.request;
     const headers = { 'Content-Type': 'text/xml', 'Content-Length': Buffer.byteLength(body) };
@@ -115,7 +116,8 @@ export class OnedClient {
       request.end(body);
     }).catch((cause: NodeJS.ErrnoException) => {
       if (this.#signal.aborted) throw cancelled(this.#signal, method);
-      if (limit.aborted) throw this.#failure(`oned did not answer ${method} within ${CALL_LIMIT_SECONDS} s`, cause);
+      if (limit.aborted)
+        throw this.#failure(`oned did not answer ${method} within ${limitSeconds} s, and may still do it`, cause);
       throw cause instanceof DriverError
         ? cause
         : this.#failure(`the call ${method} failed: ${cause.code ?? cause.message}`, cause);
