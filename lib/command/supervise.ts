@@ -7,8 +7,8 @@ const HEARTBEAT_LIMIT_SECONDS = 60;
 /** How long a program may take to clean up after its soft signal before SIGKILL, in seconds. Cancel has 10 s in all. */
 const GRACE_SECONDS = 3;
 
-/** A program that reads fewer bytes than this between two heartbeats moves nothing: a hung restic still reads a few a second. */
-const IDLE_BYTES = 256;
+/** A program that moves fewer bytes than this between two heartbeats stands still: a hung restic still reads a few a second. */
+const IDLE_BYTES = 1024;
 
 /** Exit codes of the supervisor itself, outside of those that the supervised programs use. */
 export const SUPERVISOR_EXIT = { stopped: 120, stalled: 121 } as const;
@@ -41,7 +41,8 @@ const BINDS_ANSWER = 'one-backup-supervisor: binds=';
  * after some seconds, SIGKILL. Should the supervisor itself be killed, the kernel ends the program (prctl(2), PR_SET_PDEATHSIG).
  * (dash's kill knows no `-SIG --`, hence `-s`; a shell starts background programs with SIGINT ignored, which only those heed that ask for it.)
  * Only the program itself gets the soft signal: restic needs its ssh, which is in the same process group, to remove its lock.
- * A stall is read off /proc/PID/io (proc(5)), from what the program reads: files, and the answers of its server.
+ * A stall is read off /proc/PID/io (proc(5)), from what the program and its descendants move: files, and the answers of its
+ * server. (The kernel adds a child's numbers to those of its parent only when it has ended: a shell that waits reads nothing.)
  * A program with file capabilities shows no such numbers: it has no stall limit, nor the kernel's last word.
  */
 const SCRIPT = `
@@ -72,13 +73,29 @@ stop() {
   ( n=0; while [ $n -lt ${GRACE_SECONDS * 5} ] && kill -0 $child 2>/dev/null; do sleep 0.2; n=$((n + 1)); done
     kill -s KILL -- -$child ) >/dev/null 2>&1 3<&- &
 }
+moved() {
+  IFS= read -r first 2>/dev/null </proc/$child/io || return 0
+  all= sum=0
+  set -- $child
+  while [ $# -gt 0 ]; do
+    all="$all $*" next=
+    for pid; do next="$next $(cat /proc/$pid/task/*/children 2>/dev/null)"; done
+    set -- $next
+  done
+  for pid in $all; do
+    while read -r name bytes; do
+      case $name in rchar: | wchar:) sum=$((sum + bytes)) ;; esac
+    done 2>/dev/null </proc/$pid/io
+  done
+  echo $sum
+}
 trap 'stop ${SUPERVISOR_EXIT.stopped}' TERM INT HUP
 trap 'stop ${SUPERVISOR_EXIT.stalled}' USR1
 ( idle=0; before=0
   while :; do
     timeout ${HEARTBEAT_LIMIT_SECONDS} sh -c 'IFS= read -r beat || exit 1; [ "$beat" != ${HEARTBEAT.slowReader} ] || exit 3'
     case $? in 0) ;; 3) idle=0; continue ;; *) break ;; esac
-    now=$(sed -n 's/^rchar: //p' /proc/$child/io 2>/dev/null)
+    now=$(moved)
     [ -n "$now" ] || { idle=0; continue; }
     if [ $((now - before)) -lt ${IDLE_BYTES} ]; then idle=$((idle + ${HEARTBEAT_SECONDS})); else idle=0; fi
     before=$now
