@@ -30,13 +30,13 @@ export async function checksOf(
   extent: CheckExtent,
   means: InventoryMeans,
 ): Promise<CheckItem[]> {
-  const repositories = new Map<string, RepositoryId>();
-  for (const { vmId, jobId, repository: name } of points) {
-    repositories.set(name, { vmId: jobId === undefined ? vmId : (0 as VmId), jobId });
+  const repositories = new Map<string, RepositoryId & { readonly newest: string }>();
+  for (const { vmId, jobId, repository: name, source } of [...points].sort((a, b) => a.timeMs - b.timeMs)) {
+    repositories.set(name, { vmId: jobId === undefined ? vmId : (0 as VmId), jobId, newest: source });
   }
   const vms = new Set(points.map(({ vmId }) => vmId));
-  return [...repositories].map(([name, id]) => ({
-    id: `repository:${name}`,
+  return [...repositories].map(([name, { newest, ...id }]) => ({
+    id: `repository:${name}:${newest}`, // one that has grown since is another one
     about: `repository ${name}`,
     run: async () => {
       const repository = await means.repositories.near(id);
