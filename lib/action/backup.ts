@@ -11,7 +11,7 @@ import {
   parseJobId,
   parseVmId,
 } from '../opennebula/ids';
-import { parseImage } from '../opennebula/image';
+import { type BackupImage, parseImage } from '../opennebula/image';
 import { parseVmToBackUp, type VmToBackUp } from '../opennebula/vm';
 import { backupMarker, parseHostAndFolder } from './host-and-folder';
 import type { Report } from './report';
@@ -38,47 +38,50 @@ export const backup: Verb = {
     const { source, sizeMb, format } = await context.engine().backup(await sourceOf(context));
     return [`${source} ${sizeMb} ${format}`];
   },
-  async undo({ argument, engine }, [answer = '']) {
-    await engine().discard(
-      vmIdOf(argument),
-      parseJobId(argument('JOB_ID'), 'JOB_ID', 'usage'),
-      answer.split(' ')[0] ?? '',
-    );
+  async undo(context, [answer = '']) {
+    const { vm, jobId } = await sourceOf(context);
+    await context.engine().discard(vm.id, jobId, answer.split(' ')[0] ?? '');
   },
 };
 
+/** What the runs of this process back up: undoing one must know it, too, and oned may not answer then. */
+const sources = new WeakMap<VerbContext, Promise<BackupSource>>();
+
+function sourceOf(context: VerbContext): Promise<BackupSource> {
+  const source = sources.get(context) ?? readSource(context);
+  sources.set(context, source);
+  return source;
+}
+
 /** Reads what is to be backed up. Throws `usage` or `message`. */
-async function sourceOf({ argument, message, frontEnd, signal, report, dryRun }: VerbContext): Promise<BackupSource> {
+async function readSource({ argument, message, frontEnd, signal, report, dryRun }: VerbContext): Promise<BackupSource> {
   const { host, folder } = parseHostAndFolder(argument('HOST:DIR'));
   const diskIds = parseDiskIds(argument('DISKS'));
   const vm = parseVmToBackUp(message.child('VM'));
-  let asked: Promise<string | undefined> | undefined;
-  expectSameId(vmIdOf(argument), vm.id, 'VM_ID');
+  expectSameId(parseVmId(argument('VM_ID'), 'VM_ID', 'usage'), vm.id, 'VM_ID');
+  const jobId = parseJobId(argument('JOB_ID'), 'JOB_ID', 'usage');
+  const image = dryRun ? undefined : await chainImage(vm, frontEnd, signal, report);
   return {
     host: vm.bridgeHost ?? host,
     folder: stagingFolder(folder, vm.id, await frontEnd.backupBasePath()),
     ...{ diskIds, vm },
-    jobId: parseJobId(argument('JOB_ID'), 'JOB_ID', 'usage'),
-    async parentSource() {
-      if (dryRun) return undefined;
-      asked ??= parentSource(vm, frontEnd, signal, report);
-      return asked;
-    },
+    // A VM that is added to a job goes on with its chain, and all later actions look for it where the image says.
+    jobId: image === undefined ? jobId : image.jobId,
+    parentSource: async () => image?.chain.find(({ id }) => id === vm.parentId)?.source,
   };
 }
 
-/** The message does not name the backup that an increment builds on; the image of the chain does. */
-async function parentSource(
+/** The image of the chain that an increment goes on with: the message names neither its backups nor its job. */
+async function chainImage(
   { chainImageId, parentId }: VmToBackUp,
   frontEnd: FrontEnd,
   signal: AbortSignal,
   report: Report,
-): Promise<string | undefined> {
+): Promise<BackupImage | undefined> {
   if (chainImageId === undefined || parentId === undefined) return undefined;
   try {
     const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), signal);
-    const { chain } = parseImage(await client.imageInfo(chainImageId));
-    return chain.find(({ id }) => id === parentId)?.source;
+    return parseImage(await client.imageInfo(chainImageId));
   } catch (error) {
     if (signal.aborted) throw error;
     report.log(`oned was not asked for the chain of image ${chainImageId}: ${asDriverError(error).message}`);
@@ -89,10 +92,6 @@ async function parentSource(
 /** Where the transfer driver left the files (contract, "What each action means"). */
 function stagingFolder(folder: AbsolutePath, vmId: number, basePath: AbsolutePath | undefined): AbsolutePath {
   return basePath === undefined ? joinPath(folder, 'backup') : joinPath(basePath, vmId, 'backup');
-}
-
-function vmIdOf(argument: VerbContext['argument']) {
-  return parseVmId(argument('VM_ID'), 'VM_ID', 'usage');
 }
 
 function parseDiskIds(text: string): readonly [DiskId, ...DiskId[]] {

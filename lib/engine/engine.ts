@@ -20,6 +20,7 @@ export interface BackupSource {
   /** The disks that must be in it. */
   readonly diskIds: readonly [DiskId, ...DiskId[]];
   readonly vm: VmToBackUp;
+  /** The job that the chain belongs to, by which it is found again; of a new chain, the one that runs. */
   readonly jobId: JobId | undefined;
   /** Asks oned for the SOURCE of the backup that this one builds on; undefined when there is none, or oned does not say. */
   readonly parentSource: () => Promise<string | undefined>;
@@ -87,6 +88,7 @@ export interface Engine {
   /**
    * Stores the source as one new backup. It is visible completely or not at all; when this throws, nothing of it stays
    * but data that the next backup reuses or the next removal sweeps. Two at once never disturb each other.
+   * Throws `notFound` when the backup that an increment builds on is gone, as far as oned or the storage tells.
    */
   backup(source: BackupSource): Promise<StoredBackup>;
 

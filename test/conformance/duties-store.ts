@@ -75,6 +75,26 @@ export const STORING: readonly Duty[] = [
     },
   },
   {
+    name: 'an increment without its parent is refused',
+    async run(t, { story, kept, empty, filled }) {
+      const blank = await empty();
+      const first = await lay(blank, kept, story.chain[4]);
+      await refused(t, blank.open().backup(first), 'notFound', 'nothing is stored');
+      t.strictSame(blank.stored(), []);
+      await blank.close();
+      const bed = await filled();
+      const before = bed.stored();
+      const source = await lay(bed, kept, story.chain[4]);
+      const naming = (parent = 'deadbeef') => ({ ...source, parentSource: async () => parent });
+      await refused(t, bed.open().backup(naming()), 'notFound', 'the one that oned names is gone');
+      t.strictSame(bed.stored(), before);
+      t.strictSame(bed.leftovers(), []);
+      const stored = await bed.open().backup(naming(kept.chain[3]?.source));
+      await samePoint(t, bed, joined(kept, story.chain[4], stored), story.chain[4], story);
+      await bed.close();
+    },
+  },
+  {
     name: 'two first backups at once into one job',
     async run(t, { story, empty }) {
       const bed = await empty();

@@ -9,6 +9,7 @@ import type {
   StoredBackup,
   StoredFile,
 } from '../../lib/engine/engine';
+import { parentIsGone } from '../../lib/engine/parent';
 import { examineStaging } from '../../lib/engine/staging';
 import { DriverError } from '../../lib/errors';
 import { abortReason } from '../../lib/host/execute';
@@ -84,8 +85,17 @@ export class MemoryEngine implements Engine {
       files.set(path, readFileSync(path));
     }
     await this.step('store');
+    await this.proveParent(source);
     const stored = this.keep({ vmId: source.vm.id, jobId: source.jobId, replaces: [], files });
     return { source: stored.source, sizeMb: Math.ceil(staged.totalBytes / 2 ** 20), format: staged.format };
+  }
+
+  protected async proveParent({ vm, parentSource }: BackupSource): Promise<void> {
+    if (vm.parentId === undefined) return;
+    const parent = await parentSource();
+    const own = [...this.context.store.backups.values()].filter(({ vmId }) => vmId === vm.id);
+    const isIt = ({ source, replaces }: Held): boolean => source === parent || replaces.some((one) => one === parent);
+    if (!own.some((held) => parent === undefined || isIt(held))) throw parentIsGone(vm, 'memory');
   }
 
   async discard(_vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {

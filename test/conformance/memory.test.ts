@@ -27,6 +27,11 @@ class StoresHalf extends MemoryEngine {
   }
 }
 
+/** Goes on with a chain of which nothing is there. */
+class TrustsTheParent extends MemoryEngine {
+  protected override async proveParent(): Promise<void> {}
+}
+
 /** Merges in place: a chain that was cancelled meanwhile has lost its beginning. */
 class MergesInPlace extends MemoryEngine {
   override async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
@@ -65,6 +70,7 @@ const BROKEN: readonly [Engine: typeof MemoryEngine, duty: string][] = [
   [TakesTooMuch, "remove takes the image's own backups only"],
   [StoresHalf, 'a staging folder that is not what it should be'],
   [StoresHalf, 'a cancelled backup stores nothing'],
+  [TrustsTheParent, 'an increment without its parent is refused'],
   [MergesInPlace, 'a cancelled flatten loses nothing'],
   [ForgetsWhatItMerged, 'flatten keeps every point that it is to keep'],
   [ServesTheFullOne, 'every point in time restores'],

@@ -6,8 +6,9 @@ import { joinPath } from '../../opennebula/ids';
 import { formatManifest } from '../../opennebula/manifest';
 import type { BackupSource, StoredBackup } from '../engine';
 import { manifestOf } from '../manifests';
+import { parentIsGone } from '../parent';
 import { examineStaging, writeManifest } from '../staging';
-import { vmTag } from './chain';
+import { snapshotsOf, vmTag } from './chain';
 import { createRepository } from './create';
 import { factsTag } from './facts';
 import { type Content, type Destination, storeSnapshot, takeBack } from './store';
@@ -42,11 +43,18 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   const staged = await writeManifest(repository.host, source.folder, formatManifest(manifest), examined);
   const files = staged.files.map(({ name }) => joinPath(source.folder, name));
   // Connects to the backup server while restic works, too.
-  const before = context.dryRun ? undefined : repository.snapshotFiles(means.server).catch(() => undefined);
+  const listed = context.dryRun ? undefined : repository.snapshotFiles(means.server);
+  const before = listed?.catch(() => undefined);
+  const proven = listed === undefined ? undefined : proveParent(source, listed, means);
+  proven?.catch(() => {}); // awaited when restic has ended
   const ownTag = factsTag(manifest, staged.totalBytes, randomBytes(8).toString('hex'));
   try {
     const tags = [vmTag(source.vm.id), ownTag];
-    const summary = await store({ files, tags, bytes: staged.totalBytes }, means);
+    const summary = await store(source, { files, tags, bytes: staged.totalBytes }, means);
+    await proven?.catch(async (error) => {
+      await takeBack(summary.snapshot, means);
+      throw error;
+    });
     await clearDeadLocks(means);
     if (context.signal.aborted) await takeBack(summary.snapshot, means);
     context.signal.throwIfAborted();
@@ -57,8 +65,26 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   }
 }
 
-/** Creates the repository if that is what is missing, which costs nothing when it exists. */
-async function store(content: Content, means: BackupMeans): Promise<BackupSummary> {
+/**
+ * Makes sure that what an increment builds on is stored: the snapshot that oned names, or what a flatten of which oned
+ * never heard has put in its place; where oned does not say, any snapshot at all. Throws `notFound`.
+ */
+async function proveParent(
+  { vm, parentSource }: BackupSource,
+  listed: Promise<readonly string[]>,
+  { repository, server }: BackupMeans,
+): Promise<void> {
+  if (vm.parentId === undefined) return;
+  const ids = await listed;
+  const parent = await parentSource();
+  if (parent === undefined ? ids.length > 0 : ids.some((id) => id.startsWith(parent))) return;
+  const all = ids.length === 0 ? [] : snapshotsOf(await repository.snapshots([], vm.id, []), vm.id);
+  if (all.some(({ replaces }) => replaces.some((one) => one === parent))) return;
+  throw parentIsGone(vm, server.name);
+}
+
+/** Creates the repository if that is what is missing, which costs nothing when it exists. Throws `notFound` for an increment. */
+async function store({ vm }: BackupSource, content: Content, means: BackupMeans): Promise<BackupSummary> {
   const { repository, server, context } = means;
   repository.host.mention(restic.init(repository.access), 'only if there is no repository yet');
   try {
@@ -67,6 +93,7 @@ async function store(content: Content, means: BackupMeans): Promise<BackupSummar
     const missing =
       error instanceof DriverError && error.kind === 'notFound' && error.message.includes('there is no repository');
     if (!missing) throw error;
+    if (vm.parentId !== undefined) throw parentIsGone(vm, server.name);
   }
   context.log(`creating the repository ${repository.path}`);
   await createRepository(repository, server, context);
@@ -91,7 +118,8 @@ async function clearDeadLocks({ repository, server, context }: BackupMeans): Pro
  */
 async function cleanUp(failure: DriverError, own: Own, means: BackupMeans): Promise<void> {
   const { repository, server, context } = means;
-  if (!['cancelled', 'failed', 'stalled', 'noSpace', 'damaged'].includes(failure.kind)) return;
+  // A host that cannot be reached any more may have finished all the same.
+  if (!['cancelled', 'failed', 'stalled', 'noSpace', 'damaged', 'unreachable'].includes(failure.kind)) return;
   const deadline = Date.now() + CLEAN_UP_LIMIT_MS;
   try {
     await takeBackUntold(own, means);

@@ -4,6 +4,7 @@ import { formatManifest, MANIFEST_FILE } from '../../opennebula/manifest';
 import type { BackupSource, EngineContext, StoredBackup } from '../engine';
 import { type Filling, fillFolder, newSource } from '../filling';
 import { manifestOf, sizeMbOf } from '../manifests';
+import { parentIsGone } from '../parent';
 import { examineStaging, type Staged } from '../staging';
 import { transfer } from '../transfer';
 import type { RsyncConfig } from './config';
@@ -26,6 +27,8 @@ export interface BackupMeans {
 export async function backUp(source: BackupSource, means: BackupMeans): Promise<StoredBackup> {
   const { host, folder, context } = means;
   const staged = await examineStaging(host, source);
+  if (source.vm.parentId !== undefined && !context.dryRun && !(await folder.holds(await source.parentSource())))
+    throw parentIsGone(source.vm, folder.server.name);
   const name = newSource();
   const fill = (filling: Filling): Promise<void> => receive(source, staged, filling, means);
   const files = staged.files.filter(({ diskId }) => diskId !== undefined);

@@ -2,7 +2,7 @@ import { checkAlone } from '../../command/qemu-img';
 import { asDriverError, DriverError, type ErrorKind } from '../../errors';
 import type { FileEntry, Host } from '../../host/host';
 import { type AbsolutePath, type DatastoreId, joinPath, type VmId } from '../../opennebula/ids';
-import type { Chain } from '../../opennebula/increment';
+import type { Chain, Increment } from '../../opennebula/increment';
 import { MANIFEST_FILE, type Manifest, parseManifest } from '../../opennebula/manifest';
 import { type Links, resolveChain, type Stored } from '../chain';
 import type { ChainFile } from '../chain-files';
@@ -38,8 +38,17 @@ export class VmFolder {
     return resolveChain(isHere ? all.map((source) => toStored(source)) : await this.stored(chain), chain, this.#vmId);
   }
 
+  /** Whether a backup is there, or one that a flatten merged it into; undefined: whether there is any at all. */
+  async holds(source: string | undefined): Promise<boolean> {
+    const names = await this.#sources([]);
+    if (source === undefined || names.length === 0) return names.length > 0;
+    return (
+      names.includes(source) || (await this.stored([], 'even damaged')).some((one) => one.replaces.includes(source))
+    );
+  }
+
   /** All backups of the VM, with what they replace. `even damaged`: what cannot be read replaces nothing. */
-  async stored(chain: Chain, which: 'sound' | 'even damaged' = 'sound'): Promise<Stored[]> {
+  async stored(chain: readonly Increment[], which: 'sound' | 'even damaged' = 'sound'): Promise<Stored[]> {
     const queue = await this.#sources(chain);
     const found: Stored[] = [];
     const read = (source: string): Promise<Manifest | undefined> =>
@@ -105,7 +114,7 @@ export class VmFolder {
   }
 
   /** The names of the backups, without what is not complete. */
-  async #sources(chain: Chain): Promise<string[]> {
+  async #sources(chain: readonly Increment[]): Promise<string[]> {
     const dryRun = chain.map(({ source }) => ({ name: source, type: 'folder' as const, sizeBytes: 0, modifiedAt: 0 }));
     const entries = await this.server.files.list(this.path, dryRun).catch(ifMissing<FileEntry[]>([]));
     return entries.filter(({ name, type }) => type === 'folder' && /^[A-Za-z0-9]+$/.test(name)).map(({ name }) => name);
