@@ -105,7 +105,7 @@ export class Datastores {
   #opened(found: Pick<OpenedDatastore, 'document' | 'driver' | 'name' | 'from' | 'file'>): OpenedDatastore {
     const { screen, frontEnd, env, signal } = this.#means;
     const { driver } = found;
-    const datastore = parseDatastore(found.document, driver.name);
+    const datastore = parseDatastore(found.document, driver.name, found.file?.file);
     let opened: Hosts | undefined;
     const hosts = (): Hosts => {
       if (opened === undefined) {

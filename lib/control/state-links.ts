@@ -21,18 +21,19 @@ interface Subject {
 /** What a datastore holds that somebody should know of: what oned lets it take, and what dead actions left. */
 export function stateLinks({ opened, context, engine }: Subject): Link[] {
   const limit = Number(opened.datastore.template.find('LIMIT_MB')?.text.trim() || Number.NaN);
-  const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit)] };
+  const { correctedBy } = opened.datastore;
+  const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit, correctedBy)] };
   const mend = ['backupctl', 'sweep', ...sameDatastore(context.line), '--yes'];
   const leftovers: Link = { what: 'leftovers', examine: async () => [await leftoversCheck(engine, quote(mend))] };
   return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
 }
 
-async function limitCheck(engine: Engine, limitMb: number): Promise<Check> {
+async function limitCheck(engine: Engine, limitMb: number, correctedBy: string): Promise<Check> {
   const { totalBytes, freeBytes } = await engine.space();
   const usedBytes = totalBytes - freeBytes;
   const says = `LIMIT_MB lets the backups take ${sizeText(limitMb * MB)}, and ${sizeText(usedBytes)} are in use`;
   if (usedBytes < limitMb * MB) return fine(says);
-  return { state: 'failure', says, hint: 'Raise it with onedatastore update, or remove old backups' };
+  return { state: 'failure', says, hint: `Remove old backups, or raise it ${correctedBy}` };
 }
 
 async function leftoversCheck(engine: Engine, sweep: string): Promise<Check> {

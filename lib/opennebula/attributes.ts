@@ -1,7 +1,8 @@
 import { DriverError } from '../errors';
 import { Secret } from '../secret';
+import type { Datastore } from './datastore';
 import type { Element } from './document';
-import { type AbsolutePath, type DatastoreId, type Parse, parseAbsolutePath } from './ids';
+import { type AbsolutePath, type Parse, parseAbsolutePath } from './ids';
 
 /** What a check of a template found out. */
 export interface AttributeCheck {
@@ -40,14 +41,14 @@ interface Noted {
  */
 export class Attributes {
   readonly #template: Element;
-  /** As oned numbers the datastore; undefined before it is registered. */
-  readonly #id: DatastoreId | undefined;
+  /** What the errors name; undefined in a check of a template. */
+  readonly #datastore: Omit<Datastore, 'basePath'> | undefined;
   /** In a check, errors are noted here instead of thrown. */
   readonly #noted: Noted | undefined;
 
-  constructor(datastore: { readonly template: Element; readonly id?: DatastoreId }, noted?: Noted) {
+  constructor(datastore: Omit<Datastore, 'basePath'> | { readonly template: Element }, noted?: Noted) {
     this.#template = datastore.template;
-    this.#id = datastore.id;
+    this.#datastore = 'id' in datastore ? datastore : undefined;
     this.#noted = noted;
   }
 
@@ -149,18 +150,18 @@ export class Attributes {
   }
 
   #missing(name: string): DriverError {
-    if (this.#id === undefined) return new DriverError('config', `${name} is missing`);
-    return new DriverError('config', `datastore ${this.#id} has no ${name}`, {
-      hint: `Add it with: onedatastore update ${this.#id}`,
-    });
+    if (this.#datastore === undefined) return new DriverError('config', `${name} is missing`);
+    const { id, correctedBy } = this.#datastore;
+    return new DriverError('config', `datastore ${id} has no ${name}`, { hint: `Add it ${correctedBy}` });
   }
 
   #refused(name: string, expected: string, text?: string): DriverError {
     const shown =
       text === undefined ? '' : ` is ${JSON.stringify(text.length > 40 ? `${text.slice(0, 37)}...` : text)}, it`;
-    if (this.#id === undefined) return new DriverError('config', `${name}${shown} must be ${expected}`);
-    return new DriverError('config', `${name} of datastore ${this.#id}${shown} must be ${expected}`, {
-      hint: `Correct it with: onedatastore update ${this.#id}`,
+    if (this.#datastore === undefined) return new DriverError('config', `${name}${shown} must be ${expected}`);
+    const { id, correctedBy } = this.#datastore;
+    return new DriverError('config', `${name} of datastore ${id}${shown} must be ${expected}`, {
+      hint: `Correct it ${correctedBy}`,
     });
   }
 }

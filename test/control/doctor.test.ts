@@ -78,7 +78,7 @@ function ofRestic(t: Test): void {
     restic('backup', data);
     world.write({ RESTIC_PASSWORD: 'sesame' });
     const says = /RESTIC_PASSWORD does not open repository \S+104\/7$/;
-    const hint = /Correct it with: onedatastore update 104/;
+    const hint = /Correct it in \S+backups\.ds\./;
     await isMended(t, world, { machine: 'server', what: 'password', says, hint, byHand: () => world.write() });
   });
 
