@@ -40,6 +40,8 @@ export interface OpenedDatastore {
   readonly file?: TemplateOfFile;
   /** The machines; one connection each, closed when the subcommand has ended. Throws `config`. */
   readonly hosts: () => Hosts;
+  /** The same without the limits that the datastore sets, which nobody can read while an attribute is wrong. */
+  readonly hostsWithoutLimits: () => Hosts;
   /** Reads the attributes. Throws `config`. */
   readonly engine: () => Engine;
 }
@@ -106,14 +108,17 @@ export class Datastores {
     const { screen, frontEnd, env, signal } = this.#means;
     const { driver } = found;
     const datastore = parseDatastore(found.document, driver.name, found.file?.file);
-    let opened: Hosts | undefined;
-    const hosts = (): Hosts => {
-      if (opened === undefined) {
-        opened = realHosts({ driver, datastore, frontEnd, env, signal, report: screen });
-        this.#hosts.push(opened);
-      }
-      return opened;
+    const reach = (limits: Datastore | undefined): (() => Hosts) => {
+      let opened: Hosts | undefined;
+      return () => {
+        if (opened === undefined) {
+          opened = realHosts({ driver, datastore: limits, frontEnd, env, signal, report: screen });
+          this.#hosts.push(opened);
+        }
+        return opened;
+      };
     };
+    const hosts = reach(datastore);
     let engine: Engine | undefined;
     const open = (): Engine => {
       engine ??= driver.open({
@@ -123,7 +128,7 @@ export class Datastores {
       });
       return engine;
     };
-    return { ...found, datastore, hosts, engine: open };
+    return { ...found, datastore, hosts, hostsWithoutLimits: reach(undefined), engine: open };
   }
 }
 
