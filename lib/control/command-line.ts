@@ -21,8 +21,8 @@ export async function parseCommandLine(
   const [own, rest] = end === -1 ? [asked.slice(1), []] : [asked.slice(1, end), asked.slice(end + 1)];
   if (own.includes('--help')) return { text: helpOf(subcommand) };
   const parsed = await parseOptions(subcommand, own);
-  if (subcommand.rest !== undefined) return new CommandLine(subcommand, parsed._, parsed, rest);
-  return new CommandLine(subcommand, [...parsed._, ...rest], parsed, []);
+  if (subcommand.rest !== undefined) return new CommandLine(subcommand, parsed._, parsed, rest, words);
+  return new CommandLine(subcommand, [...parsed._, ...rest], parsed, [], words);
 }
 
 type Parsed = Record<string, unknown> & { readonly _: readonly string[] };

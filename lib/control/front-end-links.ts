@@ -5,7 +5,6 @@ import { quote } from '../command/quote';
 import { type Check, fine, type Link, type Program } from '../engine/examination';
 import type { Host } from '../host/host';
 import { joinPath } from '../opennebula/ids';
-import type { CommandLine } from './call';
 import { confLink } from './conf-link';
 import { programsLink } from './machine-links';
 import type { OpenedDatastore } from './open-datastore';
@@ -47,16 +46,6 @@ export function frontEndLinks(
   ];
 }
 
-/** The words of this call that say which datastore it is about. */
-export function sameDatastore(line: CommandLine): string[] {
-  const [which] = [...line.words('FILE|ID'), ...line.words('FILE')];
-  const options = ['id', 'base-path'].flatMap((name) => {
-    const value = line.text(name);
-    return value === undefined ? [] : [`--${name}`, value];
-  });
-  return [...(which === undefined ? [] : [which]), ...options];
-}
-
 /** What another user can reach says nothing of what the actions can. */
 async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | 'line'>, local: Host): Promise<Check> {
   const { varDir } = frontEnd;
@@ -68,7 +57,7 @@ async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | '
   if (owner === undefined) return { state: 'warning', says: `${varDir} is not there: this is no front-end` };
   if (owner === uid) return fine(`${username}, as the actions`);
   const name = await local.run(askOwner(varDir));
-  const command = quote(['sudo', '-u', name, 'backupctl', line.subcommand.name, ...sameDatastore(line)]);
+  const command = quote(['sudo', '-u', name, 'backupctl', ...line.typed]);
   const says = `${username} runs this, with other keys and rights than ${name}, who runs the actions`;
   return { state: 'warning', says, mend: { commands: [{ command }] } };
 }

@@ -34,6 +34,8 @@ export interface OpenedDatastore {
   /** NAME, for people. */
   readonly name: string;
   readonly from: 'oned' | 'file';
+  /** oned has given it no id yet. */
+  readonly isNew: boolean;
   /** The DATASTORE element: oned's own, or the one that it would show of the file. */
   readonly document: Element;
   /** The file, if it is from one. */
@@ -128,7 +130,14 @@ export class Datastores {
       });
       return engine;
     };
-    return { ...found, datastore, hosts, hostsWithoutLimits: reach(undefined), engine: open };
+    return {
+      ...found,
+      isNew: datastore.id === NO_DATASTORE,
+      datastore,
+      hosts,
+      hostsWithoutLimits: reach(undefined),
+      engine: open,
+    };
   }
 }
 

@@ -4,8 +4,8 @@ import { type Check, fine, type Link } from '../engine/examination';
 import type { Leftover } from '../engine/inventory';
 import { DriverError } from '../errors';
 import { sizeText } from '../host/size-text';
+import type { CommandLine } from './call';
 import { notExamined } from './examine-links';
-import { sameDatastore } from './front-end-links';
 import type { OpenedDatastore } from './open-datastore';
 import type { ControlContext } from './subcommand';
 
@@ -23,8 +23,10 @@ export function stateLinks({ opened, context, engine }: Subject): Link[] {
   const limit = Number(opened.datastore.template.find('LIMIT_MB')?.text.trim() || Number.NaN);
   const { correctedBy } = opened.datastore;
   const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit, correctedBy)] };
-  const mend = ['backupctl', 'sweep', ...sameDatastore(context.line), '--yes'];
-  const leftovers: Link = { what: 'leftovers', examine: async () => [await leftoversCheck(engine, quote(mend))] };
+  const leftovers: Link = {
+    what: 'leftovers',
+    examine: async () => [await leftoversCheck(engine, sweepOf(opened, context.line))],
+  };
   return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
 }
 
@@ -36,7 +38,15 @@ async function limitCheck(engine: Engine, limitMb: number, correctedBy: string):
   return { state: 'failure', says, hint: `Remove old backups, or raise it ${correctedBy}` };
 }
 
-async function leftoversCheck(engine: Engine, sweep: string): Promise<Check> {
+/** What removes leftovers; sweep does not know a datastore that oned has not numbered yet. */
+function sweepOf({ isNew }: OpenedDatastore, line: CommandLine): Pick<Check, 'hint' | 'mend'> {
+  if (isNew) return { hint: 'Once the datastore is registered, backupctl sweep removes it' };
+  const given = ['id', 'base-path'].flatMap((name) => line.texts(name).flatMap((value) => [`--${name}`, value]));
+  const command = quote(['backupctl', 'sweep', ...line.words('FILE|ID'), ...given, '--yes']);
+  return { mend: { commands: [{ command }] } };
+}
+
+async function leftoversCheck(engine: Engine, sweep: Pick<Check, 'hint' | 'mend'>): Promise<Check> {
   const inventory = engine.inventory?.();
   if (inventory === undefined) return notExamined('this driver cannot tell');
   const found = await inventory.leftovers().catch((error: unknown): undefined => {
@@ -45,7 +55,7 @@ async function leftoversCheck(engine: Engine, sweep: string): Promise<Check> {
   });
   if (found === undefined) return fine('nothing was stored yet');
   if (found.length === 0) return fine('none');
-  return { state: 'warning', says: leftText(found), mend: { commands: [{ command: sweep }] } };
+  return { state: 'warning', says: leftText(found), ...sweep };
 }
 
 function leftText(found: readonly Leftover[]): string {
