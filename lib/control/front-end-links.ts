@@ -13,6 +13,9 @@ import type { ControlContext } from './subcommand';
 /** Every built script says so in its first lines. */
 const BUILT_BY_US = 'Built by build/bundle.ts';
 
+/** How the scripts come to the front-end; where the sources or the package lie, only the operator knows. */
+const INSTALL = 'Run npm run install-drivers in the folder of this suite, or install its package';
+
 /** What every machine on which programs are supervised needs. */
 const SUPERVISION: readonly Program[] = [
   { name: 'setsid', package: 'util-linux' },
@@ -66,7 +69,7 @@ async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | '
 async function actionsCheck(folder: ReturnType<typeof joinPath>): Promise<Check> {
   const script = await readFile(joinPath(folder, 'backup'), 'latin1').catch(() => undefined);
   if (script?.slice(0, 500).includes(BUILT_BY_US)) return fine(`in ${folder}`);
-  const says = script === undefined ? `there are none in ${folder}` : `those in ${folder} are not of this suite`;
-  const hint = "Install the drivers (again): an upgrade of OpenNebula's own packages puts its scripts there";
-  return { state: 'failure', says, hint };
+  if (script === undefined) return { state: 'failure', says: `there are none in ${folder}`, hint: INSTALL };
+  const hint = `An upgrade of OpenNebula's own packages puts its scripts there. ${INSTALL} again`;
+  return { state: 'failure', says: `those in ${folder} are not of this suite`, hint };
 }

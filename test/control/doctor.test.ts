@@ -172,6 +172,12 @@ function ofRsync(t: Test): void {
       stdout: '',
       stderr: /failure: server: programs: there is no rsync.*\n.*server# apt-get/,
     });
+    const printed = await world.run('register', world.file, '--print', '--cluster', '3');
+    t.match(printed, {
+      code: 1,
+      stdout: `onedatastore create ${world.file} --cluster 3\n`,
+      stderr: /failure: server: programs: there is no rsync/,
+    });
     t.equal(world.w.oned.calls.length, before, 'oned was not told');
     world.hide('server');
   });
@@ -203,7 +209,7 @@ function ofRsync(t: Test): void {
     t.notOk(rows.some(({ machine }) => machine === 'host1'));
     change(t, join(world.w.built, 'rsync', 'backup'), () => '#!/usr/bin/env ruby\n');
     t.match(problems((await world.doctor()).rows), [
-      { what: 'actions', says: /are not of this suite/, hint: /Install the drivers/ },
+      { what: 'actions', says: /are not of this suite/, hint: /npm run install-drivers/ },
     ]);
   });
 

@@ -74,6 +74,19 @@ t.test('another user is to make the same call, word for word', async (t) => {
   );
 });
 
+t.test('the scripts: none there, or others', async (t) => {
+  const actions = (tree: Parameters<typeof t.testdir>[0]) => frontEnd(t.testdir(tree), ['doctor', '1'], 'actions');
+  const scripts = (backup: string) => ({ remotes: { datastore: { rsync: { backup } } } });
+  t.match(await actions(scripts('#!/bin/sh\n// Built by build/bundle.ts\n')), { state: 'ok' });
+  const none = await actions({});
+  t.match(none, { state: 'failure', says: /^there are none in /, hint: /^Run npm run install-drivers in/ });
+  t.notMatch(none.hint, /again|upgrade/);
+  t.match(await actions(scripts('#!/usr/bin/env ruby\n')), {
+    ...{ state: 'failure', says: /not of this suite$/ },
+    hint: /^An upgrade .*\. Run npm run install-drivers in .* again$/,
+  });
+});
+
 t.test('what builds on a broken link is not examined; all else is', async (t) => {
   const link = (what: string, state: Check['state'], ...after: string[]): Link => ({
     ...{ what, after },
