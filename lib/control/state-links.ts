@@ -25,7 +25,7 @@ export function stateLinks({ opened, context, engine }: Subject): Link[] {
   const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit, correctedBy)] };
   const leftovers: Link = {
     what: 'leftovers',
-    examine: async () => [await leftoversCheck(engine, sweepOf(opened, context.line))],
+    examine: () => leftoversChecks(engine, sweepOf(opened, context.line)),
   };
   return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
 }
@@ -46,16 +46,19 @@ function sweepOf({ isNew }: OpenedDatastore, line: CommandLine): Pick<Check, 'hi
   return { mend: { commands: [{ command }] } };
 }
 
-async function leftoversCheck(engine: Engine, sweep: Pick<Check, 'hint' | 'mend'>): Promise<Check> {
+async function leftoversChecks(engine: Engine, sweep: Pick<Check, 'hint' | 'mend'>): ReturnType<Link['examine']> {
   const inventory = engine.inventory?.();
-  if (inventory === undefined) return notExamined('this driver cannot tell');
+  if (inventory === undefined) return [notExamined('this driver cannot tell')];
   const found = await inventory.leftovers().catch((error: unknown): undefined => {
     if (error instanceof DriverError && error.kind === 'notFound') return undefined;
     throw error;
   });
-  if (found === undefined) return fine('nothing was stored yet');
-  if (found.length === 0) return fine('none');
-  return { state: 'warning', says: leftText(found), ...sweep };
+  if (found === undefined) return [fine('nothing was stored yet')];
+  const ofUse = found.filter(({ isOfUse }) => isOfUse);
+  const useless = found.filter(({ isOfUse }) => !isOfUse);
+  if (useless.length === 0) return [fine(ofUse.length === 0 ? 'none' : leftText(ofUse))];
+  const left: Check = { state: 'warning', says: leftText(useless), ...sweep };
+  return ofUse.length === 0 ? [left] : [left, fine(`${leftText(ofUse)}; sweep would remove that, too`)];
 }
 
 function leftText(found: readonly Leftover[]): string {

@@ -14,13 +14,20 @@ const MIB = 2 ** 20;
 const XML =
   '<DATASTORE><ID>100</ID><DS_MAD>rsync</DS_MAD><BASE_PATH>/b/100</BASE_PATH><TEMPLATE><LIMIT_MB>9</LIMIT_MB></TEMPLATE></DATASTORE>';
 
-/** What doctor says of the state of a datastore, which is full and holds a leftover, and of a file if there is one. */
-async function look(what: string, file?: string, isNew = false): Promise<readonly Check[]> {
+const TEMPORARY: Leftover = { what: 'a temporary folder', where: 'server:/x', bytes: MIB, remove: async () => {} };
+
+interface Case {
+  readonly file?: string;
+  readonly isNew?: boolean;
+  readonly left?: readonly Leftover[];
+}
+
+/** What doctor says of the state of a datastore, which is full. */
+async function look(what: string, { file, isNew = false, left = [TEMPORARY] }: Case = {}): Promise<readonly Check[]> {
   const datastore = parseDatastore(Element.parse(XML, 'a datastore'), 'rsync', file);
-  const left: Leftover = { what: 'a temporary folder', where: 'server:/tmp/x', bytes: MIB, remove: async () => {} };
   const engine = {
     space: async () => ({ totalBytes: 20 * MIB, freeBytes: 5 * MIB }),
-    inventory: () => ({ leftovers: async () => [left] }),
+    inventory: () => ({ leftovers: async () => left }),
   };
   const call = file === undefined ? ['100'] : isNew ? [file] : [file, '--id', '100'];
   const line = await parseCommandLine(subcommands, ['doctor', ...call]);
@@ -35,14 +42,26 @@ async function look(what: string, file?: string, isNew = false): Promise<readonl
 t.test('a limit that is reached is raised where it stands', async (t) => {
   const says = /^LIMIT_MB lets the backups take 9\.0 MiB, and 15\.0 MiB are in use$/;
   t.match(await look('limit'), [{ state: 'failure', says, hint: /raise it with: onedatastore update 100$/ }]);
-  t.match(await look('limit', 'backups.ds'), [{ state: 'failure', says, hint: /raise it in backups\.ds$/ }]);
+  t.match(await look('limit', { file: 'backups.ds' }), [{ state: 'failure', says, hint: /raise it in backups\.ds$/ }]);
 });
 
 t.test('what is proposed for leftovers is a call that sweep takes', async (t) => {
-  const swept = async (file?: string) => (await look('leftovers', file))[0]?.mend?.commands[0].command;
+  const swept = async (file?: string) =>
+    (await look('leftovers', file === undefined ? {} : { file }))[0]?.mend?.commands[0].command;
   t.equal(await swept(), 'backupctl sweep 100 --yes');
   t.equal(await swept('my backups.ds'), "backupctl sweep 'my backups.ds' --id 100 --yes");
-  t.match(await look('leftovers', 'new.ds', true), [
+  t.match(await look('leftovers', { file: 'new.ds', isNew: true }), [
     { state: 'warning', says: /temporary folder/, hint: /Once the datastore is registered/, mend: undefined },
+  ]);
+});
+
+t.test('what the next backup goes on with is no harm, and not to be swept', async (t) => {
+  const remove = async (): Promise<void> => {};
+  const ofUse: Leftover = { what: 'a broken transfer', where: 'server:/x', bytes: 3 * MIB, isOfUse: true, remove };
+  const useless: Leftover = { what: 'a merge that was broken off', where: 'server:/y', bytes: MIB, remove };
+  t.strictSame(await look('leftovers', { left: [ofUse] }), [{ state: 'ok', says: 'a broken transfer (3.0 MiB)' }]);
+  t.match(await look('leftovers', { left: [ofUse, useless] }), [
+    { state: 'warning', says: 'a merge that was broken off (1.0 MiB)', mend: { commands: [{ command: /sweep/ }] } },
+    { state: 'ok', says: /^a broken transfer \(3\.0 MiB\); sweep would remove that, too$/ },
   ]);
 });
