@@ -9,7 +9,7 @@ import { type Finding, Findings, isVector, placeOf } from './findings';
 import { nearestName } from './nearest';
 
 /** Where a file begins, for what is missing in it. */
-const START: Position = { line: 1, column: 1 };
+export const START: Position = { line: 1, column: 1 };
 /** What oned allows in no name (PoolObjectSQL). */
 const NOT_IN_NAMES = /[&|:\\";/'#{}$<>]/;
 const LONGEST_NAME = 128;
