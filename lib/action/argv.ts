@@ -30,7 +30,7 @@ export async function parseCommandLine(
 ): Promise<CommandLine | TextRequest> {
   const plain = plainCall(verb, words);
   if (plain !== undefined) return toCommandLine(verb, script, plain.words, plain.options);
-  const asksForText = words.some((word) => word === '--help' || word === '--version');
+  const asksForText = words.some((word) => ['--help', '-h', '--version'].includes(word));
   if (verb.anyArguments && !asksForText) return toCommandLine(verb, script, [], {});
   const { default: yargs } = await import('yargs');
   let failure: string | undefined;
@@ -54,7 +54,8 @@ export async function parseCommandLine(
     .wrap(100)
     .help(false)
     .version(false)
-    .option('help', { type: 'boolean', describe: 'Show this help' })
+
+    .option('help', { alias: 'h', type: 'boolean', describe: 'Show this help' })
     .option('version', { type: 'boolean', describe: 'Show the version' })
     .exitProcess(false)
     .fail((message) => {

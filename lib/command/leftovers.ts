@@ -7,6 +7,8 @@ export interface LeftFile {
   readonly path: string;
   readonly bytes: number;
   readonly modifiedMs: number;
+  /** At least a byte of a disk has come: a folder alone takes room, too. */
+  readonly holdsData: boolean;
 }
 
 /** Whether a file is there, as a shell on the host sees it. */
@@ -19,8 +21,12 @@ export function hasFile(path: AbsolutePath): Command<boolean> {
   };
 }
 
-/** The size and time of what is found to be dead: `BYTES<tab>SECONDS<tab>PATH`, a line each. */
-const SAY = 'say() { printf "%s\\t%s\\t%s\\n" "$(du -s -B1 -- "$1" | cut -f 1)" "$(stat -c %Y -- "$1")" "$1"; }';
+/** The size and time of what is found to be dead: `BYTES<tab>SECONDS<tab>A DISK<tab>PATH`, a line each. */
+const SAY = `
+say() {
+  disk=$(find "$1" -name 'disk.*' -size +0 -print -quit 2>/dev/null)
+  printf "%s\\t%s\\t%s\\t%s\\n" "$(du -s -B1 -- "$1" | cut -f 1)" "$(stat -c %Y -- "$1")" "\${disk:+yes}" "$1"
+}`;
 
 const DEAD_FILLINGS = `
 ${SAY}
@@ -80,10 +86,11 @@ function listing(
     dryRun: [],
     parse: ({ stdout }) =>
       stdout.split('\n').flatMap((line) => {
-        const [bytes, seconds, path] = line.split('\t');
+        const [bytes, seconds, disk, path] = line.split('\t');
         if (path === undefined) return [];
         const whole = below === undefined ? path : `${below}/${path.replace(/^\.\//, '')}`;
-        return [{ path: whole, bytes: Number(bytes), modifiedMs: Number(seconds) * 1000 }];
+        const holdsData = disk !== '';
+        return [{ path: whole, bytes: Number(bytes), modifiedMs: Number(seconds) * 1000, holdsData }];
       }),
   };
 }

@@ -1,4 +1,4 @@
-import type { AbsolutePath, DatastoreId } from '../opennebula/ids';
+import type { AbsolutePath } from '../opennebula/ids';
 import type { Secret } from '../secret';
 import type { Command } from './command';
 import { explainResticFailure } from './restic-failure';
@@ -11,7 +11,8 @@ export interface ResticAccess {
   /** Where it is reached by SFTP; undefined on the backup server itself. */
   readonly sftp: Login | undefined;
   readonly password: Secret;
-  readonly datastoreId: DatastoreId;
+  /** How a wrong password is corrected, for the end of a hint: `with: onedatastore update 100`. */
+  readonly correctedBy: string;
   /** Parallel SFTP requests; restic's own default is 5. */
   readonly connections: number;
   /** Both directions, in KiB/s. */

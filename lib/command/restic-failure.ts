@@ -35,7 +35,7 @@ export function explainResticFailure(
   if (exitCode === EXIT.wrongPassword || /wrong password or no key found/.test(said)) {
     return new DriverError('password', `${cannot}: RESTIC_PASSWORD does not open ${repository}`, {
       host,
-      hint: `Correct it with: onedatastore update ${access.datastoreId}`,
+      hint: `Correct it ${access.correctedBy}`,
     });
   }
   if (exitCode === EXIT.locked || /repository is already locked/.test(said)) {

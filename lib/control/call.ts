@@ -5,6 +5,8 @@ import type { Subcommand } from './subcommand';
 /** A call, read. */
 export class CommandLine {
   readonly subcommand: Subcommand;
+  /** All words of the call, as they were typed, without the program's name. */
+  readonly typed: readonly string[];
   /** The words after `--`. */
   readonly rest: readonly string[];
   readonly #words: ReadonlyMap<string, readonly string[]>;
@@ -15,8 +17,10 @@ export class CommandLine {
     words: readonly string[],
     values: Readonly<Record<string, unknown>>,
     rest: readonly string[],
+    typed: readonly string[],
   ) {
     this.subcommand = subcommand;
+    this.typed = typed;
     this.#words = placed(subcommand, words);
     this.#values = values;
     this.rest = rest;

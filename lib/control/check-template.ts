@@ -1,7 +1,7 @@
 import type { AttributeFact, Driver } from '../engine/engine';
 import { checkAttributes } from '../opennebula/attributes';
 import { singleValue, templateElement } from '../opennebula/datastore-document';
-import { parseHostName } from '../opennebula/ids';
+import { parseHostNames } from '../opennebula/ids';
 import type { Position } from '../opennebula/position';
 import type { TemplateAttribute, TemplateFile } from '../opennebula/template-file';
 import { DATASTORE_ATTRIBUTES } from './datastore-attributes';
@@ -9,7 +9,7 @@ import { type Finding, Findings, isVector, placeOf } from './findings';
 import { nearestName } from './nearest';
 
 /** Where a file begins, for what is missing in it. */
-const START: Position = { line: 1, column: 1 };
+export const START: Position = { line: 1, column: 1 };
 /** What oned allows in no name (PoolObjectSQL). */
 const NOT_IN_NAMES = /[&|:\\";/'#{}$<>]/;
 const LONGEST_NAME = 128;
@@ -109,8 +109,7 @@ function checkOwn(attributes: readonly TemplateAttribute[], findings: Findings):
     `Use none of & | : \\ " ; / ' # { } $ < >, and ${LONGEST_NAME} letters`,
   );
   check('LIMIT_MB', (text) => !/^[0-9]{1,15}$/.test(text), 'it must be a whole number', 'Give it in MB');
-  const isNoHost = (word: string): boolean => throws(() => parseHostName(word, 'a host'));
-  const badList = (text: string): boolean => text.split(/\s+/).some(isNoHost);
+  const badList = (text: string): boolean => throws(() => parseHostNames(text, 'the bridges'));
   check('BRIDGE_LIST', badList, 'which is no list of hosts', 'Separate the names of hosts by blanks');
 }
 
@@ -146,7 +145,7 @@ function checkValues(attributes: readonly TemplateAttribute[], driver: Driver, f
     if (isOwn && isVector(value)) findings.error(at, name, `${name} is a vector`, `Write ${name} = "value"`);
   }
   const single = attributes.filter(({ value }) => !isVector(value));
-  for (const { name, error } of checkAttributes(templateElement(single), driver.readConfig).problems) {
+  for (const { name, error } of checkAttributes({ template: templateElement(single) }, driver.readConfig).problems) {
     const attribute = attributes.find((one) => one.name === name);
     if (attribute !== undefined && isVector(attribute.value)) continue;
     const fact = driver.attributes.find((one) => one.name === name);

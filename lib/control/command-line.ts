@@ -12,17 +12,22 @@ export async function parseCommandLine(
 ): Promise<CommandLine | { readonly text: string }> {
   const [first, ...others] = words;
   if (first === '--version' || first === 'version') return { text: `${NAME} ${DRIVER_VERSION}` };
-  const asked = first === 'help' && others[0] !== undefined ? [others[0], '--help'] : words;
+  const [topic] = others.filter((word) => !isHelp(word));
+  const asked = first === 'help' && topic !== undefined ? [topic, '--help'] : words;
   if (first === undefined) throw usage('', 'no subcommand is given');
-  if (first === '--help' || (first === 'help' && asked === words)) return { text: overview(subcommands) };
+  if (isHelp(first) || (first === 'help' && asked === words)) return { text: overview(subcommands) };
   const subcommand = subcommands.find(({ name }) => name === asked[0]);
   if (subcommand === undefined) throw unknown(asked[0] ?? '', subcommands);
   const end = asked.indexOf('--');
   const [own, rest] = end === -1 ? [asked.slice(1), []] : [asked.slice(1, end), asked.slice(end + 1)];
-  if (own.includes('--help')) return { text: helpOf(subcommand) };
+  if (own.some(isHelp)) return { text: helpOf(subcommand) };
   const parsed = await parseOptions(subcommand, own);
-  if (subcommand.rest !== undefined) return new CommandLine(subcommand, parsed._, parsed, rest);
-  return new CommandLine(subcommand, [...parsed._, ...rest], parsed, []);
+  if (subcommand.rest !== undefined) return new CommandLine(subcommand, parsed._, parsed, rest, words);
+  return new CommandLine(subcommand, [...parsed._, ...rest], parsed, [], words);
+}
+
+function isHelp(word: string): boolean {
+  return word === '--help' || word === '-h';
 }
 
 type Parsed = Record<string, unknown> & { readonly _: readonly string[] };

@@ -1,11 +1,11 @@
 import type { Engine } from '../engine/engine';
 import { type Check, type Examination, fine, type Link, type Role } from '../engine/examination';
 import { folderLink } from '../engine/examined-folder';
-import type { Mend } from '../errors';
+import { asDriverError, DriverError, type Mend } from '../errors';
 import { addressOf } from '../host/name-lookup';
 import { resolveSsh } from '../host/ssh-config';
 import { type AbsolutePath, type HostName, joinPath, type UserName } from '../opennebula/ids';
-import { type ExaminedMachine, examineLinks, forEachOf } from './examine-links';
+import { type ExaminedMachine, examineLinks, forEachOf, notExamined } from './examine-links';
 import { frontEndLinks, PROGRAMS } from './front-end-links';
 import { type KnownMachines, knownMachines } from './known-machines';
 import { programsLink, remoteLinks } from './machine-links';
@@ -13,15 +13,24 @@ import type { OpenedDatastore } from './open-datastore';
 import { serverLink } from './server-way';
 import { stateLinks } from './state-links';
 import type { ControlContext } from './subcommand';
+import { templateLink } from './template-link';
 
 /** Each is a connection, and some programs. */
 const MACHINES_AT_A_TIME = 16;
+
+/** Which one it is, and the login there, is what the attributes say. */
+const UNKNOWN_SERVER: Link = {
+  what: 'server',
+  after: ['template'],
+  examine: async () => [notExamined('nobody can read which one it is')],
+};
 
 /** A datastore that is examined, and by what. */
 interface Subject {
   readonly opened: OpenedDatastore;
   readonly context: ControlContext;
-  readonly engine: Engine;
+  /** Or why the driver does not open the datastore. */
+  readonly engine: Engine | DriverError;
   readonly examination: Examination | undefined;
   readonly machines: KnownMachines;
 }
@@ -35,12 +44,19 @@ export async function examineDatastore(
   context: ControlContext,
   machines?: KnownMachines,
 ): Promise<ExaminedMachine[]> {
-  const { screen, signal } = context;
-  const { datastore, driver, hosts } = opened;
-  const log = (text: string): void => screen.debug(text); // what is of interest has a link of its own
-  const engine = driver.open({ datastore, hosts: hosts(), signal, progress: () => {}, log });
+  const { signal } = context;
+  const engine = engineOf(opened, context);
   const known = machines ?? (await knownMachines(opened, context));
-  const subject: Subject = { opened, context, engine, examination: engine.examination?.(), machines: known };
+  const subject: Subject =
+    engine instanceof DriverError
+      ? {
+          opened: { ...opened, hosts: opened.hostsWithoutLimits },
+          context,
+          engine,
+          examination: undefined,
+          machines: known,
+        }
+      : { opened, context, engine, examination: engine.examination?.(), machines: known };
   const asked = machines === undefined ? [hostsLink(known)] : [];
   const { server } = subject.examination ?? {};
   const places: { name: string; role: Role; links: () => Promise<readonly Link[]> }[] = [
@@ -64,14 +80,30 @@ export async function examineDatastore(
   });
 }
 
-function linksHere({ opened, context, examination }: Subject): Link[] {
+/** What a wrong attribute keeps from being opened is one broken link: there are others, which need no attributes. */
+function engineOf({ datastore, driver, hosts }: OpenedDatastore, { screen, signal }: ControlContext) {
+  const log = (text: string): void => screen.debug(text); // what is of interest has a link of its own
+  try {
+    return driver.open({ datastore, hosts: hosts(), signal, progress: () => {}, log });
+  } catch (error) {
+    return asDriverError(error);
+  }
+}
+
+function linksHere({ opened, context, engine, examination }: Subject): Link[] {
   const { local } = opened.hosts();
   const programs = examination?.programs('front-end') ?? [];
-  return [...frontEndLinks(opened, context, local, programs), ...(examination?.links('front-end', local) ?? [])];
+  const unreadable = engine instanceof DriverError ? engine : undefined;
+  return [
+    ...frontEndLinks(opened, context, local, programs),
+    templateLink(opened, unreadable),
+    ...(unreadable === undefined ? [] : [UNKNOWN_SERVER]),
+    ...(examination?.links('front-end', local) ?? []),
+  ];
 }
 
 async function linksOfServer(name: HostName, user: UserName, subject: Subject): Promise<Link[]> {
-  const { examination, opened, context } = subject;
+  const { examination, opened, context, engine } = subject;
   const host = await opened.hosts().at(name, user);
   const target = await resolveSsh(name, user, context.env, context.signal);
   const programs = examination?.programs('server') ?? [];
@@ -79,7 +111,7 @@ async function linksOfServer(name: HostName, user: UserName, subject: Subject): 
     ...remoteLinks({ role: 'server', host, target, needsShell: examination?.needsShell ?? false }),
     programsLink({ host, on: name, programs }, ['ssh']),
     ...afterLogin(examination?.links('server', host) ?? []),
-    ...afterLogin(stateLinks(subject)),
+    ...(engine instanceof DriverError ? [] : afterLogin(stateLinks({ opened, context, engine }))),
   ];
 }
 

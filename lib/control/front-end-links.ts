@@ -5,7 +5,6 @@ import { quote } from '../command/quote';
 import { type Check, fine, type Link, type Program } from '../engine/examination';
 import type { Host } from '../host/host';
 import { joinPath } from '../opennebula/ids';
-import type { CommandLine } from './call';
 import { confLink } from './conf-link';
 import { programsLink } from './machine-links';
 import type { OpenedDatastore } from './open-datastore';
@@ -13,6 +12,9 @@ import type { ControlContext } from './subcommand';
 
 /** Every built script says so in its first lines. */
 const BUILT_BY_US = 'Built by build/bundle.ts';
+
+/** How the scripts come to the front-end; where the sources or the package lie, only the operator knows. */
+const INSTALL = 'Run npm run install-drivers in the folder of this suite, or install its package';
 
 /** What every machine on which programs are supervised needs. */
 const SUPERVISION: readonly Program[] = [
@@ -47,16 +49,6 @@ export function frontEndLinks(
   ];
 }
 
-/** The words of this call that say which datastore it is about. */
-export function sameDatastore(line: CommandLine): string[] {
-  const [which] = [...line.words('FILE|ID'), ...line.words('FILE')];
-  const options = ['id', 'base-path'].flatMap((name) => {
-    const value = line.text(name);
-    return value === undefined ? [] : [`--${name}`, value];
-  });
-  return [...(which === undefined ? [] : [which]), ...options];
-}
-
 /** What another user can reach says nothing of what the actions can. */
 async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | 'line'>, local: Host): Promise<Check> {
   const { varDir } = frontEnd;
@@ -68,7 +60,7 @@ async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | '
   if (owner === undefined) return { state: 'warning', says: `${varDir} is not there: this is no front-end` };
   if (owner === uid) return fine(`${username}, as the actions`);
   const name = await local.run(askOwner(varDir));
-  const command = quote(['sudo', '-u', name, 'backupctl', line.subcommand.name, ...sameDatastore(line)]);
+  const command = quote(['sudo', '-u', name, 'backupctl', ...line.typed]);
   const says = `${username} runs this, with other keys and rights than ${name}, who runs the actions`;
   return { state: 'warning', says, mend: { commands: [{ command }] } };
 }
@@ -77,7 +69,7 @@ async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | '
 async function actionsCheck(folder: ReturnType<typeof joinPath>): Promise<Check> {
   const script = await readFile(joinPath(folder, 'backup'), 'latin1').catch(() => undefined);
   if (script?.slice(0, 500).includes(BUILT_BY_US)) return fine(`in ${folder}`);
-  const says = script === undefined ? `there are none in ${folder}` : `those in ${folder} are not of this suite`;
-  const hint = "Install the drivers (again): an upgrade of OpenNebula's own packages puts its scripts there";
-  return { state: 'failure', says, hint };
+  if (script === undefined) return { state: 'failure', says: `there are none in ${folder}`, hint: INSTALL };
+  const hint = `An upgrade of OpenNebula's own packages puts its scripts there. ${INSTALL} again`;
+  return { state: 'failure', says: `those in ${folder} are not of this suite`, hint };
 }

@@ -1,8 +1,16 @@
 import { firstOf } from '../abort';
 import { asDriverError } from '../errors';
+import { Attributes } from '../opennebula/attributes';
 import { OnedClient } from '../opennebula/client';
 import type { Element } from '../opennebula/document';
-import { type AbsolutePath, type HostName, joinPath, parseAbsolutePath, parseHostName } from '../opennebula/ids';
+import {
+  type AbsolutePath,
+  type HostName,
+  joinPath,
+  parseAbsolutePath,
+  parseHostName,
+  parseHostNames,
+} from '../opennebula/ids';
 import type { OpenedDatastore } from './open-datastore';
 import type { ControlContext, Option } from './subcommand';
 
@@ -12,6 +20,9 @@ const ANSWER_LIMIT_MS = 10_000;
 const OFFLINE = '8';
 /** A datastore of running VMs (TYPE of a datastore: SYSTEM). */
 const SYSTEM = '1';
+
+/** The attribute that names hosts. */
+export const BRIDGES = 'BRIDGE_LIST';
 
 /** The option that names hosts. */
 export const HOST_OPTION: Option = {
@@ -35,15 +46,16 @@ export async function knownMachines(
   { frontEnd, line, signal }: Pick<ControlContext, 'frontEnd' | 'line' | 'signal'>,
 ): Promise<KnownMachines> {
   const named = namedHosts(line);
-  const bridges = datastore.template.find('BRIDGE_LIST')?.text.trim().split(/\s+/).filter(Boolean) ?? [];
+  const bridges = named.length > 0 ? [] : bridgesOf(datastore);
   const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
   const standard = await stagingFolders(frontEnd);
-  const all = (hosts: readonly string[]): HostName[] =>
-    [...new Set([...hosts, ...(named.length > 0 ? [] : bridges)])].map((name) => parseHostName(name, 'a host', 'oned'));
+  const all = (hosts: readonly HostName[]): HostName[] => [...new Set([...hosts, ...bridges])];
   try {
     const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), firstOf(signal, limit));
     const [hosts, datastores] = await Promise.all([client.hosts(), client.datastores()]);
-    const known = hosts.filter((host) => host.optionalTextOf('STATE') !== OFFLINE).map((host) => host.textOf('NAME'));
+    const known = hosts
+      .filter((host) => host.optionalTextOf('STATE') !== OFFLINE)
+      .map((host) => parseHostName(host.textOf('NAME'), 'a host', 'oned'));
     const own = (await frontEnd.backupBasePath()) === undefined ? systemFolders(datastores) : [];
     return { hosts: all(named.length > 0 ? named : known), stagingFolders: own.length > 0 ? own : standard };
   } catch (error) {
@@ -61,6 +73,15 @@ export async function stagingFolders(frontEnd: ControlContext['frontEnd']): Prom
 /** The hosts that the call itself names. Throws `usage`. */
 export function namedHosts(line: ControlContext['line']): HostName[] {
   return line.texts('host').map((name) => parseHostName(name, '--host', 'usage'));
+}
+
+/** None if nobody can read them: that has a link of its own (template-link.ts). */
+function bridgesOf(datastore: OpenedDatastore['datastore']): readonly HostName[] {
+  try {
+    return new Attributes(datastore).optional(BRIDGES, parseHostNames) ?? [];
+  } catch {
+    return [];
+  }
 }
 
 function systemFolders(datastores: readonly Element[]): AbsolutePath[] {

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { quote } from '../command/quote';
 import type { Driver } from '../engine/engine';
+import { asDriverError } from '../errors';
 import type { FrontEnd } from '../opennebula/front-end';
 import { encryptedAttributes } from '../opennebula/oned-conf';
 import { parseTemplateFile, type TemplateFile } from '../opennebula/template-file';
-import { checkTemplate } from './check-template';
+import { checkTemplate, START } from './check-template';
 import { type Finding, placeOf } from './findings';
 import { readTemplateFile } from './open-datastore';
 import type { Screen } from './screen';
@@ -26,7 +27,7 @@ export const lint: Subcommand = {
   async run({ line, frontEnd, drivers, screen }) {
     const reports: Report[] = [];
     for (const file of line.words('FILE'))
-      reports.push({ file, findings: await lintFile(file, { frontEnd, drivers }) });
+      reports.push({ file, findings: await lintFile(file, { frontEnd, drivers }).catch(unreadable) });
     const all = reports.flatMap(({ findings }) => findings);
     const errors = all.filter(({ severity }) => severity === 'error').length;
     if (line.flag('json')) screen.json({ files: reports.map(toJson), errors, warnings: all.length - errors });
@@ -48,6 +49,13 @@ export async function lintFile(
   const template = parseTemplateFile(await readTemplateFile(file));
   const found = [...checkTemplate(template, drivers), ...(await checkSecrets(file, template, frontEnd, drivers))];
   return found.sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
+}
+
+/** What cannot be read says nothing against the other files. */
+function unreadable(error: unknown): readonly Finding[] {
+  const { kind, what } = asDriverError(error);
+  if (kind !== 'notFound') throw error;
+  return [{ at: START, severity: 'error', what, hint: 'Give the file of a template' }];
 }
 
 /** A finding as one line; `paint` gives its severity the colour. */

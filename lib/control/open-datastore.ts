@@ -34,12 +34,16 @@ export interface OpenedDatastore {
   /** NAME, for people. */
   readonly name: string;
   readonly from: 'oned' | 'file';
+  /** oned has given it no id yet. */
+  readonly isNew: boolean;
   /** The DATASTORE element: oned's own, or the one that it would show of the file. */
   readonly document: Element;
   /** The file, if it is from one. */
   readonly file?: TemplateOfFile;
   /** The machines; one connection each, closed when the subcommand has ended. Throws `config`. */
   readonly hosts: () => Hosts;
+  /** The same without the limits that the datastore sets, which nobody can read while an attribute is wrong. */
+  readonly hostsWithoutLimits: () => Hosts;
   /** Reads the attributes. Throws `config`. */
   readonly engine: () => Engine;
 }
@@ -105,15 +109,18 @@ export class Datastores {
   #opened(found: Pick<OpenedDatastore, 'document' | 'driver' | 'name' | 'from' | 'file'>): OpenedDatastore {
     const { screen, frontEnd, env, signal } = this.#means;
     const { driver } = found;
-    const datastore = parseDatastore(found.document, driver.name);
-    let opened: Hosts | undefined;
-    const hosts = (): Hosts => {
-      if (opened === undefined) {
-        opened = realHosts({ driver, datastore, frontEnd, env, signal, report: screen });
-        this.#hosts.push(opened);
-      }
-      return opened;
+    const datastore = parseDatastore(found.document, driver.name, found.file?.file);
+    const reach = (limits: Datastore | undefined): (() => Hosts) => {
+      let opened: Hosts | undefined;
+      return () => {
+        if (opened === undefined) {
+          opened = realHosts({ driver, datastore: limits, frontEnd, env, signal, report: screen });
+          this.#hosts.push(opened);
+        }
+        return opened;
+      };
     };
+    const hosts = reach(datastore);
     let engine: Engine | undefined;
     const open = (): Engine => {
       engine ??= driver.open({
@@ -123,7 +130,14 @@ export class Datastores {
       });
       return engine;
     };
-    return { ...found, datastore, hosts, engine: open };
+    return {
+      ...found,
+      isNew: datastore.id === NO_DATASTORE,
+      datastore,
+      hosts,
+      hostsWithoutLimits: reach(undefined),
+      engine: open,
+    };
   }
 }
 

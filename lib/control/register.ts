@@ -29,7 +29,7 @@ export function register(preconditions: readonly Precondition[]): Subcommand {
     options: [
       HOST_OPTION,
       { name: 'cluster', value: 'ID', describe: 'The cluster of the datastore, instead of the default one' },
-      { name: 'print', describe: 'Print the command of OpenNebula that does it; do nothing' },
+      { name: 'print', describe: 'Print the command of OpenNebula that does it, whatever is broken; do nothing' },
     ],
     examples: [
       { line: 'register backups.ds', meaning: 'prints 104, the id of the new datastore' },
@@ -48,15 +48,17 @@ async function run(context: ControlContext, preconditions: readonly Precondition
   for (const finding of findings) screen.note(formatFinding(file, finding));
   if (findings.some(({ severity }) => severity === 'error')) return 1;
   const template = await context.template(file);
+  const isPrint = line.flag('print');
+  let code = 0;
   for (const holds of preconditions) {
-    const code = await holds(template, context);
-    if (code !== 0) return code;
+    code ||= await holds(template, context);
+    if (code !== 0 && !isPrint) return code;
   }
-  if (line.flag('print')) {
+  if (isPrint) {
     screen.print(
       quote(['onedatastore', 'create', file, ...(cluster === undefined ? [] : ['--cluster', `${cluster}`])]),
     );
-    return 0;
+    return code; // what is broken was told: whoever runs that command knows it
   }
   const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), signal);
   await expectNewName(client, singleValue(template.attributes, 'NAME')?.trim() ?? '');

@@ -4,6 +4,7 @@ import { quote } from '../command/quote';
 import { runScript } from '../host/script';
 import { formatMessage, withHidden } from '../opennebula/message-text';
 import { usage } from './call';
+import { DATASTORE_ATTRIBUTES } from './datastore-attributes';
 import { nearestName } from './nearest';
 import { ACTIONS, type OnedCall } from './oned-call';
 import type { ControlContext, Option, Subcommand } from './subcommand';
@@ -96,14 +97,18 @@ function stdinOf({ message, packed }: OnedCall): string {
   return packed ? Buffer.from(text).toString('base64') : text;
 }
 
+/** A secret under a misspelt name is one all the same: what nobody knows is shown only if it does not look like one. */
+function isSecret(name: string, drivers: ControlContext['drivers']): boolean {
+  const known = [...DATASTORE_ATTRIBUTES, ...drivers.flatMap(({ attributes }) => attributes)];
+  const fact = known.find((one) => one.name === name);
+  return fact === undefined ? /PASS|SECRET|KEY|TOKEN/i.test(name) : fact.secret === true;
+}
+
 function print({ message, packed }: OnedCall, argv: readonly string[], { screen, drivers }: ControlContext): void {
-  const secrets = drivers.flatMap(({ attributes }) =>
-    attributes.filter(({ secret }) => secret).map(({ name }) => name),
-  );
   screen.print(`${screen.paint('stdin', 'strong')}${packed ? ' (in base64, on one line)' : ''}:`);
   screen.text(
     formatMessage(
-      withHidden(message, (name) => secrets.includes(name)),
+      withHidden(message, (name) => isSecret(name, drivers)),
       true,
     ).trimEnd(),
   );

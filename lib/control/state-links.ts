@@ -4,8 +4,8 @@ import { type Check, fine, type Link } from '../engine/examination';
 import type { Leftover } from '../engine/inventory';
 import { DriverError } from '../errors';
 import { sizeText } from '../host/size-text';
+import type { CommandLine } from './call';
 import { notExamined } from './examine-links';
-import { sameDatastore } from './front-end-links';
 import type { OpenedDatastore } from './open-datastore';
 import type { ControlContext } from './subcommand';
 
@@ -21,30 +21,44 @@ interface Subject {
 /** What a datastore holds that somebody should know of: what oned lets it take, and what dead actions left. */
 export function stateLinks({ opened, context, engine }: Subject): Link[] {
   const limit = Number(opened.datastore.template.find('LIMIT_MB')?.text.trim() || Number.NaN);
-  const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit)] };
-  const mend = ['backupctl', 'sweep', ...sameDatastore(context.line), '--yes'];
-  const leftovers: Link = { what: 'leftovers', examine: async () => [await leftoversCheck(engine, quote(mend))] };
+  const { correctedBy } = opened.datastore;
+  const limited: Link = { what: 'limit', examine: async () => [await limitCheck(engine, limit, correctedBy)] };
+  const leftovers: Link = {
+    what: 'leftovers',
+    examine: () => leftoversChecks(engine, sweepOf(opened, context.line)),
+  };
   return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
 }
 
-async function limitCheck(engine: Engine, limitMb: number): Promise<Check> {
+async function limitCheck(engine: Engine, limitMb: number, correctedBy: string): Promise<Check> {
   const { totalBytes, freeBytes } = await engine.space();
   const usedBytes = totalBytes - freeBytes;
   const says = `LIMIT_MB lets the backups take ${sizeText(limitMb * MB)}, and ${sizeText(usedBytes)} are in use`;
   if (usedBytes < limitMb * MB) return fine(says);
-  return { state: 'failure', says, hint: 'Raise it with onedatastore update, or remove old backups' };
+  return { state: 'failure', says, hint: `Remove old backups, or raise it ${correctedBy}` };
 }
 
-async function leftoversCheck(engine: Engine, sweep: string): Promise<Check> {
+/** What removes leftovers; sweep does not know a datastore that oned has not numbered yet. */
+function sweepOf({ isNew }: OpenedDatastore, line: CommandLine): Pick<Check, 'hint' | 'mend'> {
+  if (isNew) return { hint: 'Once the datastore is registered, backupctl sweep removes it' };
+  const given = ['id', 'base-path'].flatMap((name) => line.texts(name).flatMap((value) => [`--${name}`, value]));
+  const command = quote(['backupctl', 'sweep', ...line.words('FILE|ID'), ...given, '--yes']);
+  return { mend: { commands: [{ command }] } };
+}
+
+async function leftoversChecks(engine: Engine, sweep: Pick<Check, 'hint' | 'mend'>): ReturnType<Link['examine']> {
   const inventory = engine.inventory?.();
-  if (inventory === undefined) return notExamined('this driver cannot tell');
+  if (inventory === undefined) return [notExamined('this driver cannot tell')];
   const found = await inventory.leftovers().catch((error: unknown): undefined => {
     if (error instanceof DriverError && error.kind === 'notFound') return undefined;
     throw error;
   });
-  if (found === undefined) return fine('nothing was stored yet');
-  if (found.length === 0) return fine('none');
-  return { state: 'warning', says: leftText(found), mend: { commands: [{ command: sweep }] } };
+  if (found === undefined) return [fine('nothing was stored yet')];
+  const ofUse = found.filter(({ isOfUse }) => isOfUse);
+  const useless = found.filter(({ isOfUse }) => !isOfUse);
+  if (useless.length === 0) return [fine(ofUse.length === 0 ? 'none' : leftText(ofUse))];
+  const left: Check = { state: 'warning', says: leftText(useless), ...sweep };
+  return ofUse.length === 0 ? [left] : [left, fine(`${leftText(ofUse)}; sweep would remove that, too`)];
 }
 
 function leftText(found: readonly Leftover[]): string {

@@ -82,7 +82,7 @@ export interface ControlContext {
 const COMMON: readonly Option[] = [
   { name: 'verbose', describe: 'Tell on stderr what is done' },
   { name: 'no-color', describe: 'No colours; nor are there any with NO_COLOR in the environment, or into a pipe' },
-  { name: 'help', describe: 'Show this help' },
+  { name: 'help', describe: 'Show this help, as -h does' },
 ];
 
 /** Options that say what only oned knows of a datastore that is given by its FILE. */

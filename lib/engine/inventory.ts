@@ -109,6 +109,8 @@ export interface Leftover {
   readonly where: string;
   readonly bytes?: number | undefined;
   readonly modifiedMs?: number | undefined;
+  /** The next action goes on with it: it is no harm that it is there. */
+  readonly isOfUse?: boolean;
   /** Removes it, unless somebody uses it by now. */
   readonly remove: () => Promise<void>;
 }

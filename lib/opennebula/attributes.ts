@@ -1,7 +1,7 @@
-import { DriverError } from '../errors';
+import { DriverError, type ErrorDetails } from '../errors';
 import { Secret } from '../secret';
-import type { Element } from './document';
-import { type AbsolutePath, type DatastoreId, type Parse, parseAbsolutePath } from './ids';
+import type { Datastore } from './datastore';
+import { type AbsolutePath, type Parse, parseAbsolutePath } from './ids';
 
 /** What a check of a template found out. */
 export interface AttributeCheck {
@@ -21,11 +21,14 @@ interface AttributeProblem {
 }
 
 /** Runs what reads a configuration on a template only to learn what it says of each attribute. What it makes of them is dropped. */
-export function checkAttributes(template: Element, read: (attributes: Attributes) => unknown): AttributeCheck {
+export function checkAttributes(subject: Subject, read: (attributes: Attributes) => unknown): AttributeCheck {
   const check = { asked: new Set<string>(), required: new Set<string>(), secret: new Set<string>(), problems: [] };
-  read(new Attributes({ template }, check));
+  read(new Attributes(subject, check));
   return check;
 }
+
+/** What is read; the errors name what is known of it. */
+type Subject = Pick<Datastore, 'template'> & Partial<Pick<Datastore, 'id' | 'correctedBy'>>;
 
 interface Noted {
   readonly asked: Set<string>;
@@ -39,15 +42,12 @@ interface Noted {
  * default; one that is out of range is an error that names it and what was expected, never a silent default.
  */
 export class Attributes {
-  readonly #template: Element;
-  /** As oned numbers the datastore; undefined before it is registered. */
-  readonly #id: DatastoreId | undefined;
+  readonly #subject: Subject;
   /** In a check, errors are noted here instead of thrown. */
   readonly #noted: Noted | undefined;
 
-  constructor(datastore: { readonly template: Element; readonly id?: DatastoreId }, noted?: Noted) {
-    this.#template = datastore.template;
-    this.#id = datastore.id;
+  constructor(subject: Subject, noted?: Noted) {
+    this.#subject = subject;
     this.#noted = noted;
   }
 
@@ -145,22 +145,25 @@ export class Attributes {
   }
 
   #raw(name: string): string | undefined {
-    return this.#template.find(name)?.text;
+    return this.#subject.template.find(name)?.text;
   }
 
   #missing(name: string): DriverError {
-    if (this.#id === undefined) return new DriverError('config', `${name} is missing`);
-    return new DriverError('config', `datastore ${this.#id} has no ${name}`, {
-      hint: `Add it with: onedatastore update ${this.#id}`,
-    });
+    const { id } = this.#subject;
+    const what = id === undefined ? `${name} is missing` : `datastore ${id} has no ${name}`;
+    return new DriverError('config', what, this.#hint('Add'));
   }
 
   #refused(name: string, expected: string, text?: string): DriverError {
     const shown =
       text === undefined ? '' : ` is ${JSON.stringify(text.length > 40 ? `${text.slice(0, 37)}...` : text)}, it`;
-    if (this.#id === undefined) return new DriverError('config', `${name}${shown} must be ${expected}`);
-    return new DriverError('config', `${name} of datastore ${this.#id}${shown} must be ${expected}`, {
-      hint: `Correct it with: onedatastore update ${this.#id}`,
-    });
+    const { id } = this.#subject;
+    const of = id === undefined ? '' : ` of datastore ${id}`;
+    return new DriverError('config', `${name}${of}${shown} must be ${expected}`, this.#hint('Correct'));
+  }
+
+  #hint(act: 'Add' | 'Correct'): ErrorDetails {
+    const { correctedBy } = this.#subject;
+    return correctedBy === undefined ? {} : { hint: `${act} it ${correctedBy}` };
   }
 }

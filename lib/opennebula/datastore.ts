@@ -9,10 +9,15 @@ export interface Datastore {
   readonly basePath: AbsolutePath;
   /** The attributes of its template; each driver reads its own. */
   readonly template: Element;
+  /** How an attribute is corrected, for the end of a hint: `with: onedatastore update 100`, or `in backups.ds`. */
+  readonly correctedBy: string;
 }
 
-/** Reads a DATASTORE element. Throws `message`, or `config` when the datastore belongs to another driver. */
-export function parseDatastore(datastore: Element, driver: string): Datastore {
+/**
+ * Reads a DATASTORE element: oned's own, or that of the template in a file. Throws `message`, or `config` when the
+ * datastore belongs to another driver.
+ */
+export function parseDatastore(datastore: Element, driver: string, file?: string): Datastore {
   const id = parseDatastoreId(datastore.textOf('ID'), 'DATASTORE/ID');
   const owner = datastore.textOf('DS_MAD');
   if (owner !== driver) {
@@ -24,5 +29,6 @@ export function parseDatastore(datastore: Element, driver: string): Datastore {
     id,
     basePath: parseAbsolutePath(datastore.textOf('BASE_PATH'), 'DATASTORE/BASE_PATH'),
     template: datastore.child('TEMPLATE'),
+    correctedBy: file === undefined ? `with: onedatastore update ${id}` : `in ${file}`,
   };
 }

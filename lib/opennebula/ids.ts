@@ -49,11 +49,18 @@ export function parseJobId(text: string, what: string, kind?: ErrorKind): JobId 
   return text === '-' || text === '' ? undefined : parseJobIdDigits(text, what, kind);
 }
 
+const HOST_NAME = /^[A-Za-z0-9_[:]([A-Za-z0-9._:%\]-]{0,253}[A-Za-z0-9_\]])?$/;
+
 /** A host name, alias or address. What begins with a dash would be an option of ssh. */
 export const parseHostName: Parse<HostName> = (text, what, kind = 'message') =>
-  /^[A-Za-z0-9_[:]([A-Za-z0-9._:%\]-]{0,253}[A-Za-z0-9_\]])?$/.test(text)
-    ? (text as HostName)
-    : refuse(kind, what, text, 'a host name or address');
+  HOST_NAME.test(text) ? (text as HostName) : refuse(kind, what, text, 'a host name or address');
+
+/** Names of hosts, separated by blanks, as BRIDGE_LIST holds them. */
+export const parseHostNames: Parse<readonly HostName[]> = (text, what, kind = 'message') => {
+  const words = text.split(/\s+/).filter(Boolean);
+  if (words.every((word) => HOST_NAME.test(word))) return words as HostName[];
+  return refuse(kind, what, text, 'a list of hosts, separated by blanks');
+};
 
 /** A login name, as POSIX and common directory services allow it. */
 export const parseUserName: Parse<UserName> = (text, what, kind = 'message') =>

@@ -22,7 +22,10 @@ export function nodeOf(element: Element): MessageNode {
 
 /** The same element with other texts in place of those that must not be seen. */
 export function withHidden([name, content]: MessageNode, isSecret: (name: string) => boolean): MessageNode {
-  if (typeof content === 'object') return [name, content.map((child) => withHidden(child, isSecret))];
+  if (typeof content === 'object') {
+    const below = isSecret(name) ? () => true : isSecret;
+    return [name, content.map((child) => withHidden(child, below))];
+  }
   return isSecret(name) && content !== '' ? [name, '***'] : [name, content];
 }
 

@@ -66,6 +66,7 @@ export function parseTemplateFile(file: Uint8Array): TemplateFile {
   return reader.found;
 }
 
+const BEHIND_BARE = 'Write a value with blanks between quotes, and each attribute in a line of its own';
 const NO_EQUAL = 'no "=" follows this word';
 
 class TemplateReader {
@@ -92,8 +93,9 @@ class TemplateReader {
     while (this.#mistakes.length < MISTAKES_LIMIT) {
       const name = this.#scanner.next();
       if (name.kind === 'end') return;
-      const value =
-        name.kind === 'name'
+      const value = this.#scanner.isBehindBare(name)
+        ? this.mistake(name.start, 'something stands behind the unquoted value of this line', BEHIND_BARE)
+        : name.kind === 'name'
           ? this.#valueOf(name)
           : this.#unexpected(name, `a NAME has to stand here, and not ${foundOf(name)}`);
       if (value === undefined) this.#scanner.skipTo(/(?<=\n)[ \t]*[A-Za-z_][A-Za-z0-9_]*[ \t]*=/, name.end);

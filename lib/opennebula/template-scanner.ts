@@ -41,6 +41,8 @@ export class TemplateScanner {
   /** The next end of a line and the next `]]>`: looked for once, or a file of one long line would take seconds. */
   #lineEnd = -1;
   #cdataStart = -1;
+  /** Where the last value without quotes ends, unless a vector has been closed since. */
+  #bareEnd: number | undefined;
 
   constructor(text: string) {
     this.#text = text;
@@ -75,6 +77,13 @@ export class TemplateScanner {
     return length === 0 ? this.#token('strange', 1) : this.#token(kind, length);
   }
 
+  /** Whether a name stands in the line of a value without quotes: it is as likely the rest of that, and of a secret. */
+  isBehindBare({ kind, start }: Token): boolean {
+    if (kind !== 'name' || this.#bareEnd === undefined) return false;
+    const lineEnd = this.#text.indexOf('\n', this.#bareEnd);
+    return lineEnd === -1 || lineEnd > start;
+  }
+
   /** Goes on behind the first match of a pattern from there on, or at the end. */
   skipTo(pattern: RegExp, from: number): void {
     const rest = this.#text.slice(from);
@@ -107,6 +116,8 @@ export class TemplateScanner {
   #token(kind: Token['kind'], length: number): Token {
     const start = this.#at;
     this.#at += length;
+    if (kind === 'bare') this.#bareEnd = this.#at;
+    if (kind === 'quoted' || kind === 'close') this.#bareEnd = undefined;
     return { kind, text: this.#text.slice(start, this.#at), start, end: this.#at };
   }
 }

@@ -78,7 +78,7 @@ function ofRestic(t: Test): void {
     restic('backup', data);
     world.write({ RESTIC_PASSWORD: 'sesame' });
     const says = /RESTIC_PASSWORD does not open repository \S+104\/7$/;
-    const hint = /Correct it with: onedatastore update 104/;
+    const hint = /Correct it in \S+backups\.ds\./;
     await isMended(t, world, { machine: 'server', what: 'password', says, hint, byHand: () => world.write() });
   });
 
@@ -126,6 +126,31 @@ function ofRsync(t: Test): void {
     t.ok(rows.some(({ machine, what, state }) => machine === 'host1' && what === 'to server' && state === 'ok'));
   });
 
+  t.test('wrong attributes hide nothing of what needs none', async (t) => {
+    const broken = { BRIDGE_LIST: 'host1,host2', RSYNC_NICE: '50', RSYNC_STALL_LIMIT: 'x' };
+    t.teardown(() => world.write());
+    world.write({ BRIDGE_LIST: broken.BRIDGE_LIST });
+    const bridges = await world.doctor();
+    t.match([bridges.code, problems(bridges.rows)], [1, [{ machine: 'the front-end', what: 'template' }]]);
+    t.ok(bridges.rows.some(({ machine, what, state }) => machine === 'server' && what === 'folder' && state === 'ok'));
+    world.write(broken);
+    const { code, rows, said } = await world.doctor();
+    const hint = /Correct it in \S+backups\.ds\./;
+    t.match(problems(rows), [
+      { machine: 'the front-end', what: 'template', says: /BRIDGE_LIST is "host1,host2", which is not a list/, hint },
+      { machine: 'the front-end', what: 'template', says: /RSYNC_NICE is "50", it must be a whole number/, hint },
+      { machine: 'the front-end', what: 'template', says: /RSYNC_STALL_LIMIT is "x"/, hint },
+    ]);
+    t.strictSame([code, problems(rows).length], [1, 3], said);
+    t.match(
+      rows.find(({ what }) => what === 'server'),
+      { state: '-', says: 'template must work first' },
+    );
+    for (const what of ['actions', 'programs', 'oned'])
+      t.ok(rows.some((row) => row.what === what && row.state === 'ok'));
+    t.ok(rows.some(({ machine, what, state }) => machine === 'host1' && what === 'staging' && state === 'ok'));
+  });
+
   t.test('programs of the server; only what is wrong, for people and as JSON; register ends', async (t) => {
     world.hide('server', 'rsync', 'qemu-img');
     const { code, stdout } = await world.run('doctor', world.file, '--id', String(CREATED), '--problems');
@@ -146,6 +171,12 @@ function ofRsync(t: Test): void {
       code: 1,
       stdout: '',
       stderr: /failure: server: programs: there is no rsync.*\n.*server# apt-get/,
+    });
+    const printed = await world.run('register', world.file, '--print', '--cluster', '3');
+    t.match(printed, {
+      code: 1,
+      stdout: `onedatastore create ${world.file} --cluster 3\n`,
+      stderr: /failure: server: programs: there is no rsync/,
     });
     t.equal(world.w.oned.calls.length, before, 'oned was not told');
     world.hide('server');
@@ -178,7 +209,7 @@ function ofRsync(t: Test): void {
     t.notOk(rows.some(({ machine }) => machine === 'host1'));
     change(t, join(world.w.built, 'rsync', 'backup'), () => '#!/usr/bin/env ruby\n');
     t.match(problems((await world.doctor()).rows), [
-      { what: 'actions', says: /are not of this suite/, hint: /Install the drivers/ },
+      { what: 'actions', says: /are not of this suite/, hint: /npm run install-drivers/ },
     ]);
   });
 

@@ -50,11 +50,16 @@ for (const driver of FOLDER_DRIVERS) {
       const { files, errors, warnings } = JSON.parse((await backupctl('lint', '--json', good, bad)).stdout);
       t.strictSame([errors, warnings, files.length, files[0]], [2, 0, 2, { file: good, findings: [] }]);
       t.match(files[1].findings[1], { column: 1, severity: 'error', attribute: 'BRIGE_LIST', hint: /BRIDGE_LIST/ });
-      t.match(await backupctl('lint', `${good}.none`), {
-        code: ERROR_KINDS.notFound.exitCode,
-        stdout: '',
-        stderr: /does not exist/,
+      const none = `${good}.none`;
+      t.match(await backupctl('lint', bad, none, world.folder, good), {
+        code: 1,
+        stdout:
+          /nobody reads BRIGE_LIST[\s\S]*\.none:1:1: error: .* does not exist\. .*\n.*EISDIR.*\n.*good\.ds: ok\n$/,
+        stderr: '',
       });
+      const some = JSON.parse((await backupctl('lint', '--json', good, none)).stdout);
+      t.match(some, { errors: 1, files: [{ findings: [] }, { findings: [{ what: /does not exist/ }] }] });
+      t.match(await backupctl('register', none), { code: ERROR_KINDS.notFound.exitCode, stderr: /does not exist/ });
     });
 
     if (driver === 'restic')

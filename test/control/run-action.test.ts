@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { ERROR_KINDS } from '../../lib/errors';
@@ -84,6 +84,13 @@ for (const driver of FOLDER_DRIVERS) {
       t.ok(stdout.endsWith(`command:\n${join(world.built, driver, 'monitor')} 100\n`));
       t.notMatch(stdout, world.password.slice(0, 8));
       if (driver === 'restic') t.match(stdout, '<RESTIC_PASSWORD><![CDATA[***]]></RESTIC_PASSWORD>');
+      const misspelt = 'RESTIC_PASSWD = "oops-1"\nMY_TOKENS = [ ONE = "oops-2" ]\nNOTE = "shown"\n';
+      const other = join(world.folder, 'misspelt.ds');
+      writeFileSync(other, readFileSync(file, 'utf8') + misspelt, { mode: 0o600 });
+      const masked = await backupctl('run', 'monitor', other, '--base-path', world.datastore, '--print');
+      t.match(masked.stdout, '<RESTIC_PASSWD><![CDATA[***]]></RESTIC_PASSWD>');
+      t.match(masked.stdout, 'shown');
+      t.notMatch(masked.stdout, 'oops');
       t.equal(world.ssh.connections(), logins);
     });
 

@@ -58,10 +58,10 @@ export class Repositories {
   /** How restic opens the repository from any machine but the backup server. */
   #access(vmId: VmId, jobId: JobId | undefined): ResticAccess {
     const { password, server, user, connections, bandwidthLimitKib, compression, maxThreads } = this.#config;
-    const { id: datastoreId, basePath } = this.#context.datastore;
+    const { basePath, correctedBy } = this.#context.datastore;
     const repository = joinPath(basePath, jobId === undefined ? vmId : `job_${jobId}`);
     const limits = { connections, bandwidthLimitKib, compression, maxThreads, throttle: [] };
-    return { repository, sftp: { server, user }, password, datastoreId, ...limits };
+    return { repository, sftp: { server, user }, password, correctedBy, ...limits };
   }
 
   #patience(): Patience {

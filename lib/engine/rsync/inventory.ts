@@ -1,14 +1,15 @@
 import { type BackupFolder, listBackupFolders } from '../../command/backup-folders';
-import { listDeadFillings, removeDeadFilling } from '../../command/leftovers';
+import { listDeadFillings } from '../../command/leftovers';
 import { readHeaders } from '../../command/qcow2-header';
 import { removeBackups } from '../../command/receiving';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
-import { joinPath, parseAbsolutePath, parseVmId, type VmId } from '../../opennebula/ids';
+import { joinPath, parseVmId, type VmId } from '../../opennebula/ids';
 import { type Manifest, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
 import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
 import { defectOf, pointOfLayout, withManifest } from '../inventory-points';
+import { leftFilling } from '../left-filling';
 import { needOnServer } from '../server-tools';
 import { temporaryLeftovers } from '../temporary-leftovers';
 import { checksOf } from './checks';
@@ -68,17 +69,9 @@ export class RsyncInventory implements Inventory {
   async leftovers(): Promise<readonly Leftover[]> {
     const { context, config } = this.#means;
     const server = await this.#means.server();
-    await needOnServer(server, ['du']);
+    await needOnServer(server, ['du', 'find']);
     const found = await server.run(listDeadFillings(context.datastore.basePath));
-    const fillings = found.map(({ path, ...facts }): Leftover => {
-      const [, what = 'a backup that was being removed'] =
-        [
-          ['/.receiving-', 'a broken transfer, with which the next backup of the VM would go on'],
-          ['/.merging-', 'a merge that was broken off'],
-        ].find(([part = '']) => path.includes(part)) ?? [];
-      const left = parseAbsolutePath(path, 'an unfinished backup', 'failed');
-      return { what, where: `${server.name}:${path}`, ...facts, remove: () => server.run(removeDeadFilling(left)) };
-    });
+    const fillings = found.map((one) => leftFilling(server, one));
     return [...fillings, ...(await temporaryLeftovers(server, config.temporaryFolder, context.log))];
   }
 

@@ -1,4 +1,4 @@
-import { listDeadFillings, removeDeadFilling } from '../../command/leftovers';
+import { listDeadFillings } from '../../command/leftovers';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
 import type { Host } from '../../host/host';
@@ -15,6 +15,7 @@ import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
 import type { CheckExtent, CheckItem, Inventory, Leftover, LostPoint, PointContent, StoredPoint } from '../inventory';
 import { defectOf } from '../inventory-points';
+import { leftFilling } from '../left-filling';
 import { INCOMING } from './backup';
 import { checksOf } from './checks';
 import type { ZfsConfig } from './config';
@@ -80,11 +81,7 @@ export class ZfsInventory implements Inventory {
     if (own?.mountpoint === undefined) return [];
     const incoming = joinPath(parseAbsolutePath(own.mountpoint, 'the mountpoint', 'failed'), INCOMING);
     const found = await server.run(listDeadFillings(incoming)).catch(() => []); // nothing was ever received
-    return found.map(({ path, ...facts }): Leftover => {
-      const left = parseAbsolutePath(path, 'an unfinished backup', 'failed');
-      const what = 'a broken transfer, with which the next backup of the VM would go on';
-      return { what, where: `${server.name}:${path}`, ...facts, remove: () => server.run(removeDeadFilling(left)) };
-    });
+    return found.map((one) => leftFilling(server, one));
   }
 
   async lost(vmId?: VmId): Promise<readonly LostPoint[]> {

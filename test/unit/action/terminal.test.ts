@@ -40,6 +40,7 @@ t.test('a wrong call says what was expected', async (t) => {
 
 t.test('--help states the contract', async (t) => {
   const help = await parseCommandLine(backup, '/script', ['--help']);
+  t.strictSame(await parseCommandLine(backup, '/script', ['-h']), help, 'the same');
   const text = 'text' in help ? help.text : '';
   for (const word of ['HOST:DIR', 'DEPLOY_ID', 'stdin', 'stdout', 'Exit codes', 'Example', '--dry-run', '--message'])
     t.match(text, word);

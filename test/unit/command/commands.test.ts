@@ -12,7 +12,7 @@ import {
   parseVersion,
 } from '../../../lib/command/restic-output';
 import { throttle } from '../../../lib/command/throttle';
-import { parseAbsolutePath, parseDatastoreId, parseHostName, parseUserName } from '../../../lib/opennebula/ids';
+import { parseAbsolutePath, parseHostName, parseUserName } from '../../../lib/opennebula/ids';
 import { Secret } from '../../../lib/secret';
 import { failure } from '../../helpers/failure';
 
@@ -21,7 +21,7 @@ const access: ResticAccess = {
   repository: path('/backups/100/7'),
   sftp: { server: parseHostName('backup1', 'server'), user: parseUserName('oneadmin', 'user') },
   password: new Secret('hidden'),
-  datastoreId: parseDatastoreId('100', 'id'),
+  correctedBy: 'with: onedatastore update 100',
   connections: 5,
   bandwidthLimitKib: undefined,
   compression: 'auto',

@@ -85,7 +85,7 @@ t.test('no finding shows a secret', async (t) => {
 
 t.test('the tables of attributes are what the drivers read', async (t) => {
   for (const { name, attributes, readConfig } of DRIVERS) {
-    const { asked, required, secret, problems } = checkAttributes(templateElement([]), readConfig);
+    const { asked, required, secret, problems } = checkAttributes({ template: templateElement([]) }, readConfig);
     const listed = (is: (fact: (typeof attributes)[number]) => unknown): string[] =>
       attributes
         .filter((fact) => fact.unread === undefined && is(fact))

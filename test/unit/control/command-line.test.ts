@@ -114,6 +114,8 @@ t.test('each help fits 80 columns, and each of its examples is a call', async (t
 
 t.test('--help names all subcommands and exit codes; --version', async (t) => {
   const help = await text('--help');
+  for (const words of [['-h'], ['help'], ['help', '-h']]) t.equal(await text(...words), help, words.join(' '));
+  t.equal(await text('list', '-h'), await text('list', '--help'));
   t.ok(help.split('\n').every((line) => line.length <= 80 && /^[\x20-\x7e]*$/.test(line)));
   for (const { name } of subcommands) t.match(help, new RegExp(`^  ${name} `, 'm'));
   for (const { exitCode } of Object.values(ERROR_KINDS)) t.match(help, new RegExp(`^  ${exitCode} `, 'm'));

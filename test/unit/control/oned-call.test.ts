@@ -27,7 +27,7 @@ const file = t.testdir({
 
 /** The call that an action makes of these options. */
 async function callOf(action: string, options: Record<string, unknown>) {
-  const line = new CommandLine(runAction, [action, `${file}/backups.ds`], { id: '100', ...options }, []);
+  const line = new CommandLine(runAction, [action, `${file}/backups.ds`], { id: '100', ...options }, [], []);
   const frontEnd = frontEndFrom({});
   const means = { line, frontEnd, env: {}, drivers: [resticDriver] } as unknown as ControlContext;
   const opened = await new Datastores(means).open(`${file}/backups.ds`);

@@ -217,7 +217,8 @@ t.test('a datastore belongs to one driver; its attributes are typed and never si
     message(
       `<DATASTORE><ID>100</ID><DS_MAD>restic</DS_MAD><BASE_PATH>/b//100</BASE_PATH><TEMPLATE>${template}</TEMPLATE></DATASTORE>`,
     );
-  const attributes = (template: string) => new Attributes(parseDatastore(element(template), 'restic'));
+  const attributes = (template: string, file?: string) =>
+    new Attributes(parseDatastore(element(template), 'restic', file));
   t.equal(parseDatastore(element(''), 'restic').basePath, '/b/100');
   refused(t, () => parseDatastore(element(''), 'rsync'), 'config', /DS_MAD "restic"/);
   t.equal(attributes('<N> 5 </N>').integer('N', 1, 5), 5);
@@ -231,5 +232,7 @@ t.test('a datastore belongs to one driver; its attributes are typed and never si
   t.equal(attributes('<P><![CDATA[ $x "q" ]]></P>').secret('P').reveal(), ' $x "q" ');
   refused(t, () => attributes('<P>a\nb</P>').secret('P'), 'config', /line break/);
   refused(t, () => attributes('').secret('P'), 'config', /has no P.*onedatastore update 100/);
+  refused(t, () => attributes('', 'backups.ds').secret('P'), 'config', /has no P\. Add it in backups\.ds\.$/);
+  refused(t, () => attributes('<N>x</N>', 'a.ds').integer('N', 1, 5), 'config', /1 to 5\. Correct it in a\.ds\.$/);
   t.equal(String(attributes('<P>hidden</P>').secret('P')), '***');
 });

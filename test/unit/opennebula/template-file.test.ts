@@ -67,6 +67,7 @@ const MISTAKES: readonly [text: string, line: number, column: number, what: RegE
   ['A = "x\n]]>"\n', 1, 5, /\]\]>/],
   ['A = x # ]]>\n', 1, 5, /\]\]>/],
   ['A = "x"\n# the end', 2, 1, /not "#"/, /line break/],
+  ['# first\nA = x B = y\n', 2, 7, /something stands behind the unquoted value of this line/, /quotes/],
   ['1A = x\n', 1, 1, /begins with a digit/],
   ['A = "\u0007"\n', 1, 5, /control character/],
   ['A = x\r\nB = y\r\n', 1, 5, /carriage return/, /Unix/],
@@ -91,7 +92,9 @@ t.test('mistakes, each with its place and what to do', async (t) => {
   const latin1 = Buffer.from('NAME = "x"\nNOTE = "gr\u00fcn"\n', 'latin1');
   t.match(parseTemplateFile(latin1).mistakes, [{ at: { line: 2, column: 11 }, what: /UTF-8/ }]);
   t.match(parse('#'.repeat(65_537)).mistakes, [{ what: /larger than 64 KiB/ }]);
-  t.notMatch(JSON.stringify(parse('RESTIC_PASSWORD = my secret word\n').mistakes), /secret/, 'no part of a value');
+  for (const value of ['my secret word', 'my secret=word', 'my secret = "word"', 'my 1secret=word'])
+    t.notMatch(JSON.stringify(parse(`RESTIC_PASSWORD = ${value}\n`).mistakes), /secret/, 'no part of a value');
+  t.strictSame(parse('A = x # and\nB = "y" C = z\n\nD = 1\n').mistakes, []);
 });
 
 t.test('what formatTemplate writes is read back', async (t) => {
@@ -156,7 +159,7 @@ const PIECES = [
 ];
 /** Where we find fault and oned does not. */
 const STRICTER =
-  /holds "\]\]>"|begins with a digit|something follows the closing quote|is never closed|backslash does not/;
+  /holds "\]\]>"|begins with a digit|something follows the closing quote|is never closed|backslash does not|behind the unquoted/;
 
 t.test('any input: no crash, and what is found good oned reads as we do', async (t) => {
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
