@@ -54,7 +54,6 @@ export async function parseCommandLine(
     .wrap(100)
     .help(false)
     .version(false)
-
     .option('help', { alias: 'h', type: 'boolean', describe: 'Show this help' })
     .option('version', { type: 'boolean', describe: 'Show the version' })
     .exitProcess(false)
