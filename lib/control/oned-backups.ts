@@ -24,16 +24,16 @@ export type OnedAnswer = { readonly backups: readonly OnedBackup[] } | { readonl
 
 /** Asks oned what it lists. Fails only when the subcommand is cancelled. */
 export async function askOned(
-  { datastore, name, from }: OpenedDatastore,
+  opened: OpenedDatastore,
   { frontEnd, signal }: Pick<ControlContext, 'frontEnd' | 'signal'>,
 ): Promise<OnedAnswer> {
+  const { datastore, from } = opened;
   const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
   try {
     const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), firstOf(signal, limit));
     const known = await client.datastoreInfo(datastore.id, false);
-    const itsName = known.optionalTextOf('NAME');
-    if (from === 'file' && itsName !== name)
-      return { why: `oned's datastore ${datastore.id} is ${JSON.stringify(itsName)}, not ${JSON.stringify(name)}` };
+    const other = from === 'file' ? otherThan(opened, known) : undefined;
+    if (other !== undefined) return { why: `oned's datastore ${datastore.id} is another one: ${other}` };
     const ids = new Set((known.find('IMAGES')?.all('ID') ?? []).map(({ text }) => text.trim()));
     const backups: OnedBackup[] = [];
     for (let offset = 0; ids.size > 0; offset += PAGE) {
@@ -47,6 +47,26 @@ export async function askOned(
     signal.throwIfAborted();
     return { why: limit.aborted ? `oned did not answer in ${ANSWER_LIMIT_MS / 1000} s` : asDriverError(error).message };
   }
+}
+
+/** In what oned's datastore differs from that of a file: its id alone is only what somebody typed. */
+function otherThan({ datastore, driver, document, name }: OpenedDatastore, known: Element): string | undefined {
+  const folded = (path = ''): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
+  const facts: [what: string, its: string | undefined, ours: string | undefined][] = [
+    ['NAME', known.optionalTextOf('NAME'), name],
+    ['DS_MAD', known.optionalTextOf('DS_MAD'), driver.name],
+    ['BASE_PATH', folded(known.optionalTextOf('BASE_PATH')), datastore.basePath],
+    ...driver.attributes
+      .filter(({ isPlace }) => isPlace)
+      .map((fact): [string, string | undefined, string | undefined] => {
+        const valueIn = (one: Element): string | undefined => one.find('TEMPLATE')?.optionalTextOf(fact.name);
+        return [fact.name, valueIn(known), valueIn(document)];
+      }),
+  ];
+  const [what, its, ours] = facts.find(([, one, other]) => one !== other) ?? [];
+  return what === undefined
+    ? undefined
+    : `its ${what} is ${JSON.stringify(its ?? '')}, not ${JSON.stringify(ours ?? '')}`;
 }
 
 /** How what oned lists and what the server holds differ. */

@@ -2,6 +2,7 @@ import type { Leftover, StoredPoint } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint, superseded } from '../engine/inventory-chains';
 import { asDriverError, type DriverError } from '../errors';
 import { pointText, sizeText, timeText } from './backup-texts';
+import { usage } from './call';
 import { askOned, compareWithOned, type OnedAnswer } from './oned-backups';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { Subcommand } from './subcommand';
@@ -15,14 +16,14 @@ export const sweep: Subcommand = {
   summary: 'Shows what dead actions left, and removes it with --yes.',
   details: `These are: unfinished transfers, merges and uploads, temporary folders, stale locks, and backups that stayed
     although a merged one took their place. What somebody uses stays. Backups that oned does not list are shown, and removed
-    only with --orphans as well, when oned answers, nothing that it lists needs them, and they are older than a day.`.replace(
+    only with --orphans as well, of an ID, when oned answers, nothing that it lists needs them, and they are older than a day.`.replace(
     /\s+/g,
     ' ',
   ),
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
     { name: 'yes', describe: 'Remove what is shown' },
-    { name: 'orphans', describe: 'With --yes: remove backups, too, that oned does not list' },
+    { name: 'orphans', describe: 'With --yes, of an ID: remove backups, too, that oned does not list' },
     { name: 'json', describe: 'Print one JSON document' },
   ],
   opensDatastore: true,
@@ -33,6 +34,9 @@ export const sweep: Subcommand = {
   async run(context) {
     const { line, screen, signal } = context;
     const opened = await context.open(line.word('FILE|ID'));
+    const withOrphans = line.flag('orphans');
+    if (withOrphans && opened.from === 'file')
+      throw usage('sweep', '--orphans is for the ID of a datastore: of a FILE, oned cannot say that it lists all');
     const inventory = inventoryOf(opened);
     const [{ placed }, answer] = await Promise.all([storedBackups(inventory, undefined), askOned(opened, context)]);
     if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
@@ -49,7 +53,6 @@ export const sweep: Subcommand = {
       }));
     const doomed = [...left, ...removable(old, 'superseded by a merged backup')];
     const alone = removable(orphans, 'not in oned');
-    const withOrphans = line.flag('orphans');
     const shown = [...doomed, ...alone];
     if (!line.flag('json')) {
       const columns = [
@@ -86,7 +89,7 @@ export const sweep: Subcommand = {
     } else if (line.flag('yes')) screen.note(`removed ${removed.length} of ${shown.length}`);
     else if (doomed.length > 0) screen.note('nothing was removed: that takes --yes');
     if (alone.length > 0 && !(withOrphans && line.flag('yes')))
-      screen.note('backups that oned does not list go only with --yes --orphans');
+      screen.note('backups that oned does not list go only by sweep ID --yes --orphans');
     for (const { message } of failures) screen.warn(`not removed: ${message}`);
     return failures[0]?.exitCode ?? 0;
   },

@@ -178,12 +178,13 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     w.oned.behaviour = { ...w.oned.behaviour, images: [image] };
     const shown = JSON.parse((await ok(call('sweep', '--json'), {})).stdout);
     t.strictSame([...shown.orphans].sort(), [...orphans].sort(), 'those of today may still be told of');
-    t.match((await ok(call('sweep', '--yes'), {})).stderr, 'go only with --yes --orphans');
+    t.match((await ok(call('sweep', '--yes'), {})).stderr, 'go only by sweep ID --yes --orphans');
     t.strictSame(
       (await listed('--vm', '11')).map(({ source }) => source),
       [killed],
     );
-    await ok(call('sweep', '--yes', '--orphans'), {});
+    t.equal((await b.run(call('sweep', '--yes', '--orphans'))).code, 2, 'of a file, oned is not believed');
+    await ok(['sweep', '100', '--yes', '--orphans'], {});
     const left = (await listed()).map(({ source }) => source);
     t.strictSame(left.sort(), before.filter((source) => !orphans.includes(source)).sort());
   });
