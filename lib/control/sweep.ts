@@ -51,7 +51,9 @@ export const sweep: Subcommand = {
         modifiedMs: point.timeMs,
         remove: () => inventory.removePoints([point]),
       }));
-    const doomed = [...left, ...removable(old, 'superseded by a merged backup')];
+    const merged = removable(old, 'superseded by a merged backup');
+    const doomed = [...left, ...merged];
+    const isAnswered = 'backups' in answer;
     const alone = removable(orphans, 'not in oned');
     const shown = [...doomed, ...alone];
     if (!line.flag('json')) {
@@ -70,14 +72,14 @@ export const sweep: Subcommand = {
       else screen.note('nothing is left over');
     }
     const removed: Leftover[] = [];
-    const failures: DriverError[] = [];
-    for (const one of line.flag('yes') ? [...doomed, ...(withOrphans ? alone : [])] : []) {
+    const failures = new Map<Leftover, DriverError>();
+    for (const one of line.flag('yes') ? [...left, ...(isAnswered ? merged : []), ...(withOrphans ? alone : [])] : []) {
       signal.throwIfAborted();
       try {
         await one.remove();
         removed.push(one);
       } catch (error) {
-        failures.push(asDriverError(error));
+        failures.set(one, asDriverError(error));
       }
     }
     signal.throwIfAborted();
@@ -85,13 +87,24 @@ export const sweep: Subcommand = {
       const told = shown.map(({ what, where, bytes = null, modifiedMs }) => {
         return { what, where, bytes, since: modifiedMs === undefined ? null : new Date(modifiedMs).toISOString() };
       });
-      screen.json({ leftovers: told, orphans: orphans.map(({ source }) => source), removed: removed.length });
+      screen.json({
+        leftovers: told,
+        orphans: orphans.map(({ source }) => source),
+        orphanBackups: orphans.map(({ vmId, jobId = null, incrementId = null, source }) => {
+          return { vmId, jobId, incrementId, source };
+        }),
+        removed: removed.length,
+        failures: [...failures].map(([{ what, where }, { message }]) => ({ what, where, message })),
+      });
     } else if (line.flag('yes')) screen.note(`removed ${removed.length} of ${shown.length}`);
     else if (doomed.length > 0) screen.note('nothing was removed: that takes --yes');
+    if (merged.length > 0 && !isAnswered)
+      screen.note('superseded backups go only when oned answers, for it may still list them');
     if (alone.length > 0 && !(withOrphans && line.flag('yes')))
       screen.note('backups that oned does not list go only by sweep ID --yes --orphans');
-    for (const { message } of failures) screen.warn(`not removed: ${message}`);
-    return failures[0]?.exitCode ?? 0;
+    const [first] = failures.values();
+    for (const { message } of failures.values()) screen.warn(`not removed: ${message}`);
+    return first?.exitCode ?? 0;
   },
 };
 
@@ -110,8 +123,12 @@ function orphansOf(placed: readonly PlacedPoint[], answer: OnedAnswer): StoredPo
   const unlisted = new Set(compareWithOned(points, answer.backups).onlyServer);
   return placed
     .filter((one) => unlisted.has(one.point) && one.supersededBy === undefined)
-    .filter((one) => Date.now() - one.point.timeMs > YOUNG_MS)
-    .filter((one) => dependantsOf(one).every(({ point }) => unlisted.has(point)))
+    .filter((one) => [one, ...dependantsOf(one)].every(({ point }) => unlisted.has(point) && isOld(point)))
     .map(({ point }) => point)
     .reverse();
+}
+
+/** One whose time is not known may be young. */
+function isOld({ timeMs }: StoredPoint): boolean {
+  return timeMs > 0 && Date.now() - timeMs > YOUNG_MS;
 }
