@@ -12,6 +12,9 @@ export interface RunQuestion {
   readonly share: number;
 }
 
+/** What was found so long ago says nothing of today, in milliseconds. */
+const STALE_MS = 86_400_000;
+
 /** How far a run is, kept in a file so that it can go on. */
 export class VerifyState {
   readonly #file: AbsolutePath;
@@ -34,7 +37,7 @@ export class VerifyState {
     this.resumed = done.size > 0;
   }
 
-  /** Goes on with the run that the file tells of, if it asked the same and, where one is given, with the same seed. */
+  /** Goes on with the run that the file tells of, if it asked the same a day ago at most, with the seed that is given, if any. */
   static async open(
     file: AbsolutePath,
     question: RunQuestion,
@@ -42,7 +45,8 @@ export class VerifyState {
   ): Promise<VerifyState> {
     const today = Math.floor(Date.now() / 86_400_000);
     const found = restart ? undefined : await readState(file);
-    const isSame = found !== undefined && JSON.stringify(found.question) === JSON.stringify(question);
+    const isFresh = Date.now() - (found?.notedMs ?? 0) < STALE_MS;
+    const isSame = found !== undefined && isFresh && JSON.stringify(found.question) === JSON.stringify(question);
     if (!isSame || (seed !== undefined && seed !== found.seed))
       return new VerifyState(file, question, seed ?? today, new Map());
     return new VerifyState(file, question, found.seed, new Map(Object.entries(found.done)));
@@ -58,7 +62,10 @@ export class VerifyState {
     this.#done.set(id, damages);
     const at = this.#file.lastIndexOf('/');
     const folder = parseAbsolutePath(this.#file.slice(0, at) || '/', 'the state file');
-    const state = { version: 1, question: this.#question, seed: this.seed, done: Object.fromEntries(this.#done) };
+    const state: State = {
+      ...{ version: 2, notedMs: Date.now(), question: this.#question, seed: this.seed },
+      done: Object.fromEntries(this.#done),
+    };
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await writeWhole(folder, this.#file.slice(at + 1), `${JSON.stringify(state)}\n`);
@@ -89,6 +96,9 @@ export function stateFile(env: NodeJS.ProcessEnv, home: AbsolutePath | undefined
 }
 
 interface State {
+  readonly version: 2;
+  /** When the last item was done. */
+  readonly notedMs: number;
   readonly question: RunQuestion;
   readonly seed: number;
   readonly done: Record<string, readonly Damage[]>;
@@ -96,10 +106,11 @@ interface State {
 
 async function readState(file: AbsolutePath): Promise<State | undefined> {
   try {
-    const found = JSON.parse(await readFile(file, 'utf8')) as Partial<State> & { version?: unknown };
-    const { question, seed, done } = found;
-    const isState = found.version === 1 && question !== undefined && Number.isSafeInteger(seed) && done !== undefined;
-    return isState ? { question, seed: seed as number, done } : undefined;
+    const found = JSON.parse(await readFile(file, 'utf8')) as Partial<State>;
+    const { version, question, seed, done, notedMs } = found;
+    const isWhole = question !== undefined && done !== undefined && notedMs !== undefined;
+    if (version !== 2 || !isWhole || seed === undefined || !Number.isSafeInteger(seed)) return undefined;
+    return { version, notedMs, question, seed, done };
   } catch {
     return undefined; // none, or one that nobody can read: begun anew
   }

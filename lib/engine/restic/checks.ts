@@ -30,13 +30,17 @@ export async function checksOf(
   extent: CheckExtent,
   means: InventoryMeans,
 ): Promise<CheckItem[]> {
-  const repositories = new Map<string, RepositoryId>();
-  for (const { vmId, jobId, repository: name } of points) {
-    repositories.set(name, { vmId: jobId === undefined ? vmId : (0 as VmId), jobId });
+  const repositories = new Map<string, { readonly id: RepositoryId; readonly newest: StoredPoint }>();
+  for (const point of points) {
+    const { vmId, jobId, repository: name } = point;
+    const before = repositories.get(name)?.newest;
+    const newest = before === undefined || point.timeMs > before.timeMs ? point : before;
+    repositories.set(name, { id: { vmId: jobId === undefined ? vmId : (0 as VmId), jobId }, newest });
   }
   const vms = new Set(points.map(({ vmId }) => vmId));
-  return [...repositories].map(([name, id]) => ({
-    id: `repository:${name}`,
+  return [...repositories].map(([name, { id, newest }]) => ({
+    // with its newest backup: a check that was done before that was stored says nothing of it
+    id: `repository:${name}:${newest.source}`,
     about: `repository ${name}`,
     run: async () => {
       const repository = await means.repositories.near(id);

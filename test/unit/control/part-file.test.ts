@@ -92,6 +92,9 @@ t.test('the state of a verification', async (t) => {
     ['begun anew', question, { ...none, restart: true }],
   ] as const)
     t.equal((await VerifyState.open(file, other, options)).resumed, false, what);
+  const saved = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...saved, notedMs: Date.now() - 86_400_001 }));
+  t.equal((await VerifyState.open(file, question, none)).resumed, false, 'of the day before');
   writeFileSync(file, '{');
   t.equal((await VerifyState.open(file, question, none)).resumed, false);
   await again.end();
