@@ -3,6 +3,7 @@ import { disksText, healthText, sizeText, timeText } from './backup-texts';
 import type { Comparison } from './oned-backups';
 import type { Screen } from './screen';
 import type { StoredBackups } from './stored-backups';
+import { oneLine } from './table';
 import type { TreeNode } from './tree';
 
 /** Each VM with its chains, each chain with its backups. */
@@ -50,7 +51,7 @@ function lineOf(
   const orphan = comparison?.onlyServer.includes(point) ? ', not in oned' : '';
   const tone =
     problem !== undefined && !unlooked.has(placed) ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
-  const facts = [String(point.incrementId ?? '?').padStart(2), kind, point.source, timeText(point.timeMs)];
+  const facts = [String(point.incrementId ?? '?').padStart(2), kind, oneLine(point.source), timeText(point.timeMs)];
   const size = sizeText(point.storedBytes);
   const disks = `disk ${disksText(point)}`;
   return [...facts, ...(size === '' ? [] : [size]), screen.paint(`${health}${orphan}`, tone), disks].join('  ');
