@@ -5,7 +5,7 @@ import { parseVmId } from '../opennebula/ids';
 import { csvLine, healthText, NOT_LOOKED_AT, sizeText, timeText } from './backup-texts';
 import { usage } from './call';
 import { treeOf } from './list-tree';
-import { askOned, type Comparison, compareWithOned, type OnedAnswer } from './oned-backups';
+import { askOned, type Comparison, compareWithOned, noteUncompared, type OnedAnswer } from './oned-backups';
 import type { Screen } from './screen';
 import { inventoryOf, type StoredBackups, storedBackups } from './stored-backups';
 import type { Subcommand } from './subcommand';
@@ -21,8 +21,8 @@ export const list: Subcommand = {
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
     { name: 'vm', value: 'N', describe: 'Only the backups of this VM' },
-    { name: 'json', describe: 'Print one JSON document' },
-    { name: 'csv', describe: 'Print CSV' },
+    { name: 'json', describe: 'Print one JSON document, what is not ASCII as \\u escapes' },
+    { name: 'csv', describe: 'Print CSV, in UTF-8' },
   ],
   opensDatastore: true,
   examples: [
@@ -44,7 +44,7 @@ export const list: Subcommand = {
       askOned(opened, context),
     ]);
     if ('why' in stored) screen.warn(stored.why);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
+    noteUncompared(answer, screen);
     if (stored.unclear > 0)
       screen.note(`the place of ${stored.unclear} backups is not clear from the list; --vm N looks at them`);
     const points = stored.placed.map(({ point }) => point);
@@ -133,7 +133,7 @@ function document(id: number, stored: StoredBackups, answer: OnedAnswer, compari
 }
 
 function printCsv({ placed, unlooked }: StoredBackups, comparison: Comparison | undefined, screen: Screen): void {
-  screen.print(CSV);
+  screen.csv(CSV);
   for (const one of placed) {
     const { vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...rest } = one.point;
     const oned = comparison === undefined ? '' : listedText(one.point, comparison);
@@ -141,12 +141,10 @@ function printCsv({ placed, unlooked }: StoredBackups, comparison: Comparison | 
     const stored = [new Date(rest.timeMs).toISOString(), rest.storedBytes, rest.disks.map(({ id }) => id).join(' ')];
     const row = [vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...stored];
     const health = unlooked.has(one) ? NOT_LOOKED_AT : (one.problem ?? 'ok');
-    screen.print(csvLine([...row, rest.hasManifest ? 'yes' : 'no', health, needed, oned]));
+    screen.csv(csvLine([...row, rest.hasManifest ? 'yes' : 'no', health, needed, oned]));
   }
   for (const { vmId, imageId, incrementId, source } of comparison?.onlyOned ?? [])
-    screen.print(
-      csvLine([vmId, '', '', imageId, incrementId, '', '', source, '', '', '', '', 'not stored', '', 'only']),
-    );
+    screen.csv(csvLine([vmId, '', '', imageId, incrementId, '', '', source, '', '', '', '', 'not stored', '', 'only']));
 }
 
 function listedText(point: StoredPoint, { onlyServer }: Comparison): string {

@@ -4,6 +4,7 @@ import { asDriverError } from '../errors';
 import { OnedClient } from '../opennebula/client';
 import type { Element } from '../opennebula/document';
 import type { OpenedDatastore } from './open-datastore';
+import type { Screen } from './screen';
 import type { ControlContext } from './subcommand';
 
 /** An oned that does not answer must not keep anybody from the backups, in milliseconds. */
@@ -20,7 +21,20 @@ export interface OnedBackup {
 }
 
 /** What oned lists for a datastore, or why it could not be asked. */
-export type OnedAnswer = { readonly backups: readonly OnedBackup[] } | { readonly why: string };
+export type OnedAnswer = { readonly backups: readonly OnedBackup[] } | NoAnswer;
+
+interface NoAnswer {
+  readonly why: string;
+  /** The same for a line beside the answer; all of it, unless told. */
+  readonly brief?: string;
+}
+
+/** Says why nothing was compared, if so. */
+export function noteUncompared(answer: OnedAnswer, screen: Screen): void {
+  if (!('why' in answer)) return;
+  screen.note(`not compared with oned: ${answer.brief ?? answer.why}`);
+  if (answer.brief !== undefined) screen.debug(answer.why);
+}
 
 /** Asks oned what it lists. Fails only when the subcommand is cancelled. */
 export async function askOned(
@@ -45,7 +59,10 @@ export async function askOned(
     return { backups };
   } catch (error) {
     signal.throwIfAborted();
-    return { why: limit.aborted ? `oned did not answer in ${ANSWER_LIMIT_MS / 1000} s` : asDriverError(error).message };
+    if (limit.aborted) return { why: `oned did not answer in ${ANSWER_LIMIT_MS / 1000} s` };
+    const { message, what, cause } = asDriverError(error);
+    const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+    return { why: message, brief: code === undefined ? what : `it does not answer (${code})` };
   }
 }
 

@@ -3,7 +3,7 @@ import { dependantsOf, type PlacedPoint, superseded } from '../engine/inventory-
 import { asDriverError, type DriverError } from '../errors';
 import { pointText, sizeText, timeText } from './backup-texts';
 import { usage } from './call';
-import { askOned, compareWithOned, type OnedAnswer } from './oned-backups';
+import { askOned, compareWithOned, noteUncompared, type OnedAnswer } from './oned-backups';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { Subcommand } from './subcommand';
 
@@ -39,7 +39,7 @@ export const sweep: Subcommand = {
       throw usage('sweep', '--orphans is for the ID of a datastore: of a FILE, oned cannot say that it lists all');
     const inventory = inventoryOf(opened);
     const [{ placed }, answer] = await Promise.all([storedBackups(inventory, undefined), askOned(opened, context)]);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
+    noteUncompared(answer, screen);
     const left = await inventory.leftovers();
     const old = replaced(placed, answer);
     const orphans = orphansOf(placed, answer);

@@ -5,7 +5,7 @@ import { asDriverError, type DriverError } from '../errors';
 import { parseAbsolutePath, parseVmId, type VmId } from '../opennebula/ids';
 import type { CommandLine } from './call';
 import { usage } from './call';
-import { askOned, compareWithOned, type OnedBackup } from './oned-backups';
+import { askOned, compareWithOned, noteUncompared, type OnedBackup } from './oned-backups';
 import type { OpenedDatastore } from './open-datastore';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
@@ -55,7 +55,7 @@ export const verify: Subcommand = {
 
     const inventory = inventoryOf(opened);
     const answer = await askOned(opened, context);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
+    noteUncompared(answer, screen);
     const { placed } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
