@@ -22,8 +22,13 @@ export function pointText({ vmId, incrementId, source }: StoredPoint): string {
   return `VM ${vmId}, ${incrementId === undefined ? 'backup' : `increment ${incrementId}`} (${source})`;
 }
 
+/** Of a backup whose problem may be none: only a look at it would tell. */
+export const NOT_LOOKED_AT = 'not looked at';
+
 /** What is wrong with a backup, or that nothing is. */
-export function healthText({ problem, supersededBy }: PlacedPoint): string {
+export function healthText(placed: PlacedPoint, unlooked?: ReadonlySet<PlacedPoint>): string {
+  const { problem, supersededBy } = placed;
+  if (unlooked?.has(placed)) return NOT_LOOKED_AT;
   if (problem !== undefined) return problem;
   return supersededBy === undefined ? 'ok' : `ok, superseded by ${supersededBy.source}`;
 }

@@ -1,4 +1,4 @@
-import { lstat, rename, rm } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { DriverError } from '../errors';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../opennebula/ids';
@@ -7,7 +7,7 @@ import { usage } from './call';
 import type { Guest } from './guest';
 import { GUEST_DETAILS, GUEST_OPTIONS, withGuestDisk } from './guest-disk';
 import { parseGuestPath } from './guest-path';
-import { PartFile, partName, prepareFolder, putInPlace } from './part-file';
+import { PartFile, partName, prepareFolder, replaceBy } from './part-file';
 import type { Screen } from './screen';
 import type { Subcommand } from './subcommand';
 import { TarFolder } from './tar-folder';
@@ -107,7 +107,6 @@ async function copyOut(wanted: Wanted, folder: AbsolutePath, guest: Guest, scree
   const { path, name } = wanted;
   const { realPath, entry } = await guest.find(path);
   screen.step(`copy ${path}`);
-  const target = joinPath(folder, name);
   if (entry.type === 'file') {
     const part = new PartFile(folder, name);
     try {
@@ -117,8 +116,7 @@ async function copyOut(wanted: Wanted, folder: AbsolutePath, guest: Guest, scree
       );
       if (part.bytes !== entry.sizeBytes)
         throw new DriverError('failed', `${path} came with ${part.bytes} bytes, not ${entry.sizeBytes}`);
-      await makeRoom(target);
-      await putInPlace(part.path, target);
+      await replaceBy(part.path, folder, name);
     } finally {
       await part.remove();
     }
@@ -136,15 +134,9 @@ async function copyOut(wanted: Wanted, folder: AbsolutePath, guest: Guest, scree
     };
     await unpacked.fill((output) => guest.archive(realPath, { output, onData }));
     if (unpacked.skipped > 0) screen.note(`${path}: ${unpacked.skipped} devices and the like were left out`);
-    await makeRoom(target);
-    await rename(part, target);
+    await replaceBy(part, folder, name);
     return { ...wanted, type: 'folder', sizeBytes: unpacked.bytes, sha256: null };
   } finally {
     await rm(part, { recursive: true, force: true });
   }
-}
-
-/** Removes what is to be replaced: a folder cannot be renamed over. */
-async function makeRoom(target: AbsolutePath): Promise<void> {
-  await rm(target, { recursive: true, force: true });
 }

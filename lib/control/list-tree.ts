@@ -2,10 +2,16 @@ import { grouped, linksOf, type PlacedPoint } from '../engine/inventory-chains';
 import { disksText, healthText, sizeText, timeText } from './backup-texts';
 import type { Comparison } from './oned-backups';
 import type { Screen } from './screen';
+import type { StoredBackups } from './stored-backups';
+import { oneLine } from './table';
 import type { TreeNode } from './tree';
 
 /** Each VM with its chains, each chain with its backups. */
-export function treeOf(placed: readonly PlacedPoint[], comparison: Comparison | undefined, screen: Screen): TreeNode[] {
+export function treeOf(
+  { placed, unlooked }: StoredBackups,
+  comparison: Comparison | undefined,
+  screen: Screen,
+): TreeNode[] {
   const vms = grouped(placed, ({ point }) => point.vmId);
   return [...vms].map(([vmId, own]) => {
     const name = own.findLast(({ point }) => point.vmName !== undefined)?.point.vmName;
@@ -15,7 +21,7 @@ export function treeOf(placed: readonly PlacedPoint[], comparison: Comparison | 
       text: screen.paint(`VM ${vmId}${name === undefined ? '' : ` ${name}`}, ${count}`, 'strong'),
       children: [...chains].map(([first, members]) => ({
         text: chainTitle(first, members),
-        children: members.map((one) => ({ text: lineOf(one, comparison, screen) })),
+        children: members.map((one) => ({ text: lineOf(one, unlooked, comparison, screen) })),
       })),
     };
   });
@@ -33,13 +39,19 @@ function chainTitle({ point }: PlacedPoint, members: readonly PlacedPoint[]): st
   return `chain since ${timeText(point.timeMs)}${parts.length === 0 ? '' : ` (${parts.join(', ')})`}`;
 }
 
-function lineOf(placed: PlacedPoint, comparison: Comparison | undefined, screen: Screen): string {
+function lineOf(
+  placed: PlacedPoint,
+  unlooked: StoredBackups['unlooked'],
+  comparison: Comparison | undefined,
+  screen: Screen,
+): string {
   const { point, problem } = placed;
   const kind = point.type === 'INCREMENT' ? 'inc ' : point.type === 'FULL' ? 'full' : '?   ';
-  const health = healthText(placed);
+  const health = healthText(placed, unlooked);
   const orphan = comparison?.onlyServer.includes(point) ? ', not in oned' : '';
-  const tone = problem !== undefined ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
-  const facts = [String(point.incrementId ?? '?').padStart(2), kind, point.source, timeText(point.timeMs)];
+  const tone =
+    problem !== undefined && !unlooked.has(placed) ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
+  const facts = [String(point.incrementId ?? '?').padStart(2), kind, oneLine(point.source), timeText(point.timeMs)];
   const size = sizeText(point.storedBytes);
   const disks = `disk ${disksText(point)}`;
   return [...facts, ...(size === '' ? [] : [size]), screen.paint(`${health}${orphan}`, tone), disks].join('  ');

@@ -2,10 +2,10 @@ import type { StoredPoint } from '../engine/inventory';
 import { chainUpToPoint, dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
 import { DriverError } from '../errors';
 import { parseVmId } from '../opennebula/ids';
-import { csvLine, healthText, sizeText, timeText } from './backup-texts';
+import { csvLine, healthText, NOT_LOOKED_AT, sizeText, timeText } from './backup-texts';
 import { usage } from './call';
 import { treeOf } from './list-tree';
-import { askOned, type Comparison, compareWithOned, type OnedAnswer } from './oned-backups';
+import { askOned, type Comparison, compareWithOned, noteUncompared, type OnedAnswer } from './oned-backups';
 import type { Screen } from './screen';
 import { inventoryOf, type StoredBackups, storedBackups } from './stored-backups';
 import type { Subcommand } from './subcommand';
@@ -21,8 +21,8 @@ export const list: Subcommand = {
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
     { name: 'vm', value: 'N', describe: 'Only the backups of this VM' },
-    { name: 'json', describe: 'Print one JSON document' },
-    { name: 'csv', describe: 'Print CSV' },
+    { name: 'json', describe: 'Print one JSON document, what is not ASCII as \\u escapes' },
+    { name: 'csv', describe: 'Print CSV, in UTF-8' },
   ],
   opensDatastore: true,
   examples: [
@@ -44,7 +44,7 @@ export const list: Subcommand = {
       askOned(opened, context),
     ]);
     if ('why' in stored) screen.warn(stored.why);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
+    noteUncompared(answer, screen);
     if (stored.unclear > 0)
       screen.note(`the place of ${stored.unclear} backups is not clear from the list; --vm N looks at them`);
     const points = stored.placed.map(({ point }) => point);
@@ -52,18 +52,19 @@ export const list: Subcommand = {
       'why' in answer ? undefined : answer.backups.filter((one) => vmId === undefined || one.vmId === vmId);
     const comparison = backups === undefined ? undefined : compareWithOned(points, backups);
     if (line.flag('json')) screen.json(document(opened.datastore.id, stored, answer, comparison));
-    else if (line.flag('csv')) printCsv(stored.placed, comparison, screen);
-    else print(stored.placed, comparison, screen);
+    else if (line.flag('csv')) printCsv(stored, comparison, screen);
+    else print(stored, comparison, screen);
     return 0;
   },
 };
 
 function nothing(error: DriverError): StoredBackups & { readonly why: string } {
-  return { placed: [], unclear: 0, why: error.message };
+  return { placed: [], unclear: 0, unlooked: new Set(), why: error.message };
 }
 
-function print(placed: readonly PlacedPoint[], comparison: Comparison | undefined, screen: Screen): void {
-  if (screen.isRead) screen.tree(treeOf(placed, comparison, screen));
+function print(stored: StoredBackups, comparison: Comparison | undefined, screen: Screen): void {
+  const { placed, unlooked } = stored;
+  if (screen.isRead) screen.tree(treeOf(stored, comparison, screen));
   else {
     const columns = [
       { title: 'VM', align: 'right' as const },
@@ -74,10 +75,11 @@ function print(placed: readonly PlacedPoint[], comparison: Comparison | undefine
       { title: 'SIZE', align: 'right' as const },
       { title: 'HEALTH', wrap: true },
     ];
-    screen.table(columns, placed.map(rowOf));
+    const rows = placed.map((one) => rowOf(one, unlooked));
+    screen.table(columns, rows);
   }
   if (placed.length === 0) screen.note('no backups');
-  const broken = placed.filter(({ problem }) => problem !== undefined).length;
+  const broken = placed.filter((one) => one.problem !== undefined && !unlooked.has(one)).length;
   if (broken > 0) screen.warn(`${broken} of ${placed.length} backups cannot be restored`);
   for (const { vmId, incrementId, source, imageId } of comparison?.onlyOned ?? [])
     screen.warn(`only oned: increment ${incrementId ?? 0} (${source}) of VM ${vmId ?? '?'}, image ${imageId}`);
@@ -85,11 +87,19 @@ function print(placed: readonly PlacedPoint[], comparison: Comparison | undefine
     screen.warn(`only on the server: increment ${incrementId ?? '?'} (${source}) of VM ${vmId}`);
 }
 
-function rowOf(placed: PlacedPoint): string[] {
+function rowOf(placed: PlacedPoint, unlooked: ReadonlySet<PlacedPoint>): string[] {
   const { vmId, incrementId, type, source, timeMs, storedBytes } = placed.point;
   const time = timeText(timeMs);
   const kind = type === 'INCREMENT' ? 'inc' : type === 'FULL' ? 'full' : '?';
-  return [String(vmId), String(incrementId ?? '?'), kind, source, time, sizeText(storedBytes), healthText(placed)];
+  return [
+    String(vmId),
+    String(incrementId ?? '?'),
+    kind,
+    source,
+    time,
+    sizeText(storedBytes),
+    healthText(placed, unlooked),
+  ];
 }
 
 /** A backup as JSON and CSV tell it. */
@@ -114,6 +124,7 @@ function document(id: number, stored: StoredBackups, answer: OnedAnswer, compari
     datastore: id,
     backups: stored.placed.map((placed) => ({
       ...backupDocument(placed),
+      ...(stored.unlooked.has(placed) ? { health: NOT_LOOKED_AT, problem: null } : {}),
       ...(comparison === undefined ? {} : { inOned: !comparison.onlyServer.includes(placed.point) }),
     })),
     oned:
@@ -121,20 +132,19 @@ function document(id: number, stored: StoredBackups, answer: OnedAnswer, compari
   };
 }
 
-function printCsv(placed: readonly PlacedPoint[], comparison: Comparison | undefined, screen: Screen): void {
-  screen.print(CSV);
+function printCsv({ placed, unlooked }: StoredBackups, comparison: Comparison | undefined, screen: Screen): void {
+  screen.csv(CSV);
   for (const one of placed) {
     const { vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...rest } = one.point;
     const oned = comparison === undefined ? '' : listedText(one.point, comparison);
     const needed = dependantsOf(one).length;
     const stored = [new Date(rest.timeMs).toISOString(), rest.storedBytes, rest.disks.map(({ id }) => id).join(' ')];
     const row = [vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...stored];
-    screen.print(csvLine([...row, rest.hasManifest ? 'yes' : 'no', one.problem ?? 'ok', needed, oned]));
+    const health = unlooked.has(one) ? NOT_LOOKED_AT : (one.problem ?? 'ok');
+    screen.csv(csvLine([...row, rest.hasManifest ? 'yes' : 'no', health, needed, oned]));
   }
   for (const { vmId, imageId, incrementId, source } of comparison?.onlyOned ?? [])
-    screen.print(
-      csvLine([vmId, '', '', imageId, incrementId, '', '', source, '', '', '', '', 'not stored', '', 'only']),
-    );
+    screen.csv(csvLine([vmId, '', '', imageId, incrementId, '', '', source, '', '', '', '', 'not stored', '', 'only']));
 }
 
 function listedText(point: StoredPoint, { onlyServer }: Comparison): string {

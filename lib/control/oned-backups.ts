@@ -4,6 +4,7 @@ import { asDriverError } from '../errors';
 import { OnedClient } from '../opennebula/client';
 import type { Element } from '../opennebula/document';
 import type { OpenedDatastore } from './open-datastore';
+import type { Screen } from './screen';
 import type { ControlContext } from './subcommand';
 
 /** An oned that does not answer must not keep anybody from the backups, in milliseconds. */
@@ -20,20 +21,33 @@ export interface OnedBackup {
 }
 
 /** What oned lists for a datastore, or why it could not be asked. */
-export type OnedAnswer = { readonly backups: readonly OnedBackup[] } | { readonly why: string };
+export type OnedAnswer = { readonly backups: readonly OnedBackup[] } | NoAnswer;
+
+interface NoAnswer {
+  readonly why: string;
+  /** The same for a line beside the answer; all of it, unless told. */
+  readonly brief?: string;
+}
+
+/** Says why nothing was compared, if so. */
+export function noteUncompared(answer: OnedAnswer, screen: Screen): void {
+  if (!('why' in answer)) return;
+  screen.note(`not compared with oned: ${answer.brief ?? answer.why}`);
+  if (answer.brief !== undefined) screen.debug(answer.why);
+}
 
 /** Asks oned what it lists. Fails only when the subcommand is cancelled. */
 export async function askOned(
-  { datastore, name, from }: OpenedDatastore,
+  opened: OpenedDatastore,
   { frontEnd, signal }: Pick<ControlContext, 'frontEnd' | 'signal'>,
 ): Promise<OnedAnswer> {
+  const { datastore, from } = opened;
   const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
   try {
     const client = new OnedClient(await frontEnd.endpoint(), await frontEnd.session(), firstOf(signal, limit));
     const known = await client.datastoreInfo(datastore.id, false);
-    const itsName = known.optionalTextOf('NAME');
-    if (from === 'file' && itsName !== name)
-      return { why: `oned's datastore ${datastore.id} is ${JSON.stringify(itsName)}, not ${JSON.stringify(name)}` };
+    const other = from === 'file' ? otherThan(opened, known) : undefined;
+    if (other !== undefined) return { why: `oned's datastore ${datastore.id} is another one: ${other}` };
     const ids = new Set((known.find('IMAGES')?.all('ID') ?? []).map(({ text }) => text.trim()));
     const backups: OnedBackup[] = [];
     for (let offset = 0; ids.size > 0; offset += PAGE) {
@@ -45,8 +59,31 @@ export async function askOned(
     return { backups };
   } catch (error) {
     signal.throwIfAborted();
-    return { why: limit.aborted ? `oned did not answer in ${ANSWER_LIMIT_MS / 1000} s` : asDriverError(error).message };
+    if (limit.aborted) return { why: `oned did not answer in ${ANSWER_LIMIT_MS / 1000} s` };
+    const { message, what, cause } = asDriverError(error);
+    const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+    return { why: message, brief: code === undefined ? what : `it does not answer (${code})` };
   }
+}
+
+/** In what oned's datastore differs from that of a file: its id alone is only what somebody typed. */
+function otherThan({ datastore, driver, document, name }: OpenedDatastore, known: Element): string | undefined {
+  const folded = (path = ''): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
+  const facts: [what: string, its: string | undefined, ours: string | undefined][] = [
+    ['NAME', known.optionalTextOf('NAME'), name],
+    ['DS_MAD', known.optionalTextOf('DS_MAD'), driver.name],
+    ['BASE_PATH', folded(known.optionalTextOf('BASE_PATH')), datastore.basePath],
+    ...driver.attributes
+      .filter(({ isPlace }) => isPlace)
+      .map((fact): [string, string | undefined, string | undefined] => {
+        const valueIn = (one: Element): string | undefined => one.find('TEMPLATE')?.optionalTextOf(fact.name);
+        return [fact.name, valueIn(known), valueIn(document)];
+      }),
+  ];
+  const [what, its, ours] = facts.find(([, one, other]) => one !== other) ?? [];
+  return what === undefined
+    ? undefined
+    : `its ${what} is ${JSON.stringify(its ?? '')}, not ${JSON.stringify(ours ?? '')}`;
 }
 
 /** How what oned lists and what the server holds differ. */

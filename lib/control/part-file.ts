@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { DriverError } from '../errors';
@@ -8,11 +9,13 @@ import { type AbsolutePath, joinPath, parseAbsolutePath } from '../opennebula/id
 
 /** A part that is all zeros becomes a hole, if it is at least a block of the filesystem. */
 const HOLE_BYTES = 4096;
-const PART = /^\..+\.([0-9]+)\.part$/;
+const PART = /^\.one-backup-([0-9]+)@([^:]+):.*\.part$/s;
+/** So much of a file's own name fits beside the rest into the 255 bytes of a name. */
+const NAME_CHARACTERS = 40;
 
 /** The name of a file that is not complete yet; its process tells whether somebody still works on it. */
 export function partName(name: string): string {
-  return `.${name}.${process.pid}.part`;
+  return `.one-backup-${process.pid}@${hostname()}:${name.slice(0, NAME_CHARACTERS)}.part`;
 }
 
 /** Makes a folder for what is restored, unless it is there; says what it removed of killed runs. Throws `failed`. */
@@ -29,8 +32,8 @@ export async function prepareFolder(folder: AbsolutePath): Promise<string[]> {
 export async function removeDeadParts(folder: AbsolutePath): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await readdir(folder)) {
-    const pid = PART.exec(name)?.[1];
-    if (pid === undefined || (Number(pid) !== process.pid && (await isOurs(pid)))) continue;
+    const [, pid, host] = PART.exec(name) ?? [];
+    if (pid === undefined || host !== hostname() || (Number(pid) !== process.pid && (await isOurs(pid)))) continue;
     await rm(joinPath(folder, name), { recursive: true, force: true });
     removed.push(name);
   }
@@ -124,6 +127,23 @@ export async function putInPlace(part: AbsolutePath, path: AbsolutePath): Promis
   await rename(part, path);
   const folder = await open(parseAbsolutePath(path.slice(0, path.lastIndexOf('/')) || '/', 'a folder'), 'r');
   await folder.sync().finally(() => folder.close());
+}
+
+/**
+ * The same where something has the name already: that goes when the new one has it. A folder can neither be renamed over nor
+ * replace a file so, and is set aside meanwhile, by a name that no later run removes.
+ */
+export async function replaceBy(part: AbsolutePath, folder: AbsolutePath, name: string): Promise<void> {
+  const target = joinPath(folder, name);
+  const [old, own] = await Promise.all([lstat(target).catch(() => undefined), lstat(part)]);
+  if (old === undefined || !(old.isDirectory() || own.isDirectory())) return putInPlace(part, target);
+  const aside = joinPath(folder, `${partName(name)}.replaced`);
+  await rename(target, aside);
+  await putInPlace(part, target).catch(async (error) => {
+    await rename(aside, target);
+    throw error;
+  });
+  await rm(aside, { recursive: true, force: true });
 }
 
 /** Writes a small file as a whole. Throws `noSpace` or `failed`. */

@@ -71,7 +71,9 @@ export const parseMoment: Parse<number> = (text, what, kind = 'usage') => {
   const [, year, month, day, hour, minute, second, fraction, zone] = TIME.exec(text.trim()) ?? [];
   const date = `${year}-${month}-${day}T${hour ?? '23'}:${minute ?? '59'}:${second ?? '59'}${fraction ?? '.999'}${zone ?? ''}`;
   const ms = Date.parse(date);
-  if (year !== undefined && Number.isFinite(ms)) return ms;
+  // Date takes the 31st of February for the 3rd of March
+  const isDay = new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() === Number(day);
+  if (year !== undefined && Number.isFinite(ms) && isDay) return ms;
   throw new DriverError(kind, `${what} is ${JSON.stringify(text.slice(0, 40))}, which is not a time`, {
     hint: 'Write it as 2026-11-20, "2026-11-20 05:53" or 2026-11-20T05:53:47Z',
   });

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { quote } from '../command/quote';
 import { DriverError } from '../errors';
 import { joinPath } from '../opennebula/ids';
 import { restoreDisk } from './disk-restore';
@@ -83,8 +84,8 @@ export class Restoring {
     const { folder, disks } = this.#plan;
     const images = disks.filter(({ format }) => format !== 'stored');
     return [
-      ...images.map(({ diskId }) => `oneimage create -d DATASTORE ${folder}/disk.${diskId}.image`),
-      `onetemplate create ${folder}/vm.template`,
+      ...images.map(({ diskId }) => quote(['oneimage', 'create', '-d', 'DATASTORE', `${folder}/disk.${diskId}.image`])),
+      quote(['onetemplate', 'create', `${folder}/vm.template`]),
     ];
   }
 

@@ -1,6 +1,6 @@
 import { Progress, type Terminal } from '../action/progress';
 import { type DriverError, ERROR_KINDS, oneAsciiLine } from '../errors';
-import { type Column, formatTable } from './table';
+import { type Column, formatTable, oneLine } from './table';
 import { formatTree, type TreeNode } from './tree';
 
 /** How something is: green, yellow and red on a terminal. */
@@ -54,10 +54,20 @@ export class Screen {
     return this.#outlets.stdout.isTTY === true;
   }
 
+  get #hasColours(): boolean {
+    return this.#outlets.stdout.isTTY === true && this.#settings.color;
+  }
+
   /** A line of the answer. */
   print(line: string): void {
     this.#progress.clear();
-    this.#outlets.stdout.write(`${plain(line)}\n`);
+    this.#outlets.stdout.write(`${this.#hasColours ? withColours(line) : oneLine(line)}\n`);
+  }
+
+  /** A row of CSV: in UTF-8, for it is read by programs, but without control characters. */
+  csv(row: string): void {
+    this.#progress.clear();
+    this.#outlets.stdout.write(`${row.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')}\n`);
   }
 
   /** Lines of the answer. */
@@ -92,7 +102,7 @@ export class Screen {
 
   /** The text in the colour of its meaning, where stdout has colours. */
   paint(text: string, tone: Tone | 'strong'): string {
-    return this.#outlets.stdout.isTTY && this.#settings.color ? `\x1b[${COLOURS[tone]}m${text}\x1b[0m` : text;
+    return this.#hasColours ? `\x1b[${COLOURS[tone]}m${oneLine(text)}\x1b[0m` : text;
   }
 
   /** What the user should know beside the answer. */
@@ -145,7 +155,7 @@ export class Screen {
   }
 }
 
-/** ASCII, and no control character but those of our colours: a name in a backup must not move the cursor. */
-function plain(line: string): string {
+/** ASCII, and no control character but those of our colours; what is not ours was made plain before (`oneLine`). */
+function withColours(line: string): string {
   return line.replace(/\x1b\[[0-9]{1,2}m|([^\x20-\x7e])/gu, (whole, strange) => (strange === undefined ? whole : '?'));
 }

@@ -1,3 +1,4 @@
+import { quote } from '../command/quote';
 import { chainUpToPoint, dependantsOf, linksOf, type PlacedPoint } from '../engine/inventory-chains';
 import { asDriverError, DriverError } from '../errors';
 import { parseDiskFile } from '../opennebula/backup-url';
@@ -8,6 +9,7 @@ import { backupDocument } from './list';
 import type { OpenedDatastore } from './open-datastore';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
+import { oneLine } from './table';
 
 /** show: all of one backup. */
 export const show: Subcommand = {
@@ -57,7 +59,8 @@ export const show: Subcommand = {
           .join(' '),
       ],
     ];
-    for (const [title, value] of facts.filter(([, text]) => text)) screen.print(`${title.padEnd(12)} ${value}`);
+    for (const [title, value] of facts.filter(([, text]) => text))
+      screen.print(`${title.padEnd(12)} ${oneLine(value ?? '')}`);
     screen.print('');
     const right = { align: 'right' as const };
     screen.table(
@@ -86,8 +89,8 @@ export const show: Subcommand = {
       }),
     );
     screen.print('');
-    for (const [disk, url] of Object.entries(urls)) screen.print(`${`URL ${disk}`.padEnd(12)} ${url}`);
-    if (restore !== undefined) screen.print(`${'restore'.padEnd(12)} ${restore}`);
+    for (const [disk, url] of Object.entries(urls)) screen.print(`${`URL ${disk}`.padEnd(12)} ${oneLine(url)}`);
+    if (restore !== undefined) screen.print(`${'restore'.padEnd(12)} ${oneLine(restore)}`);
     return 0;
   },
 };
@@ -123,6 +126,7 @@ async function urlsOf(one: PlacedPoint, { engine }: OpenedDatastore): Promise<Re
 function restoreLine({ point, problem }: PlacedPoint, { datastore, from }: OpenedDatastore, { line }: ControlContext) {
   if (problem !== undefined) return undefined;
   const given = line.word('FILE|ID');
-  const place = from === 'file' ? ` --id ${datastore.id} --base-path ${datastore.basePath}` : '';
-  return `backupctl restore ${given}${place} --vm ${point.vmId} --source ${point.source} --to DIR`;
+  const place = from === 'file' ? ['--id', String(datastore.id), '--base-path', datastore.basePath] : [];
+  const which = ['--vm', String(point.vmId), '--source', point.source];
+  return quote(['backupctl', 'restore', given, ...place, ...which, '--to', 'DIR']);
 }

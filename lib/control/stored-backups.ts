@@ -1,5 +1,5 @@
 import type { Inventory, StoredPoint } from '../engine/inventory';
-import { keyOf, type PlacedPoint, placePoints } from '../engine/inventory-chains';
+import { dependantsOf, keyOf, type PlacedPoint, placePoints } from '../engine/inventory-chains';
 import { DriverError } from '../errors';
 import type { VmId } from '../opennebula/ids';
 import type { OpenedDatastore } from './open-datastore';
@@ -19,6 +19,8 @@ export function inventoryOf({ engine, driver }: Pick<OpenedDatastore, 'engine' |
 export interface StoredBackups {
   readonly placed: readonly PlacedPoint[];
   readonly unclear: number;
+  /** Those and what builds on them, of which it is not known whether they can be restored. */
+  readonly unlooked: ReadonlySet<PlacedPoint>;
 }
 
 /**
@@ -33,7 +35,8 @@ export async function storedBackups(
   const points = await inventory.points(vmId);
   const placed = placePoints(points);
   const open = unclear(placed);
-  if (open.length === 0 || open.length > most) return { placed, unclear: open.length };
+  if (open.length === 0 || open.length > most)
+    return { placed, unclear: open.length, unlooked: withDependants(placed, open) };
   const looked = new Map<string, StoredPoint>();
   const queue = [...open];
   const worker = async (): Promise<void> => {
@@ -46,7 +49,17 @@ export async function storedBackups(
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return { placed: placePoints(points.map((point) => looked.get(keyOf(point)) ?? point)), unclear: 0 };
+  return {
+    placed: placePoints(points.map((point) => looked.get(keyOf(point)) ?? point)),
+    unclear: 0,
+    unlooked: new Set(),
+  };
+}
+
+function withDependants(placed: readonly PlacedPoint[], open: readonly StoredPoint[]): Set<PlacedPoint> {
+  const points = new Set(open);
+  const all = placed.filter(({ point }) => points.has(point)).flatMap((one) => [one, ...dependantsOf(one)]);
+  return new Set(all.filter(({ problem, point }) => problem !== undefined && point.defect === undefined));
 }
 
 /** Backups without a place, and those that might be it, as far as looking at them can tell more than the list. */

@@ -2,7 +2,8 @@ import type { Leftover, StoredPoint } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint, superseded } from '../engine/inventory-chains';
 import { asDriverError, type DriverError } from '../errors';
 import { pointText, sizeText, timeText } from './backup-texts';
-import { askOned, compareWithOned, type OnedAnswer } from './oned-backups';
+import { usage } from './call';
+import { askOned, compareWithOned, noteUncompared, type OnedAnswer } from './oned-backups';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { Subcommand } from './subcommand';
 
@@ -15,14 +16,14 @@ export const sweep: Subcommand = {
   summary: 'Shows what dead actions left, and removes it with --yes.',
   details: `These are: unfinished transfers, merges and uploads, temporary folders, stale locks, and backups that stayed
     although a merged one took their place. What somebody uses stays. Backups that oned does not list are shown, and removed
-    only with --orphans as well, when oned answers, nothing that it lists needs them, and they are older than a day.`.replace(
+    only with --orphans as well, of an ID, when oned answers, nothing that it lists needs them, and they are older than a day.`.replace(
     /\s+/g,
     ' ',
   ),
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
     { name: 'yes', describe: 'Remove what is shown' },
-    { name: 'orphans', describe: 'With --yes: remove backups, too, that oned does not list' },
+    { name: 'orphans', describe: 'With --yes, of an ID: remove backups, too, that oned does not list' },
     { name: 'json', describe: 'Print one JSON document' },
   ],
   opensDatastore: true,
@@ -33,9 +34,12 @@ export const sweep: Subcommand = {
   async run(context) {
     const { line, screen, signal } = context;
     const opened = await context.open(line.word('FILE|ID'));
+    const withOrphans = line.flag('orphans');
+    if (withOrphans && opened.from === 'file')
+      throw usage('sweep', '--orphans is for the ID of a datastore: of a FILE, oned cannot say that it lists all');
     const inventory = inventoryOf(opened);
     const [{ placed }, answer] = await Promise.all([storedBackups(inventory, undefined), askOned(opened, context)]);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
+    noteUncompared(answer, screen);
     const left = await inventory.leftovers();
     const old = replaced(placed, answer);
     const orphans = orphansOf(placed, answer);
@@ -47,9 +51,10 @@ export const sweep: Subcommand = {
         modifiedMs: point.timeMs,
         remove: () => inventory.removePoints([point]),
       }));
-    const doomed = [...left, ...removable(old, 'superseded by a merged backup')];
+    const merged = removable(old, 'superseded by a merged backup');
+    const doomed = [...left, ...merged];
+    const isAnswered = 'backups' in answer;
     const alone = removable(orphans, 'not in oned');
-    const withOrphans = line.flag('orphans');
     const shown = [...doomed, ...alone];
     if (!line.flag('json')) {
       const columns = [
@@ -67,14 +72,14 @@ export const sweep: Subcommand = {
       else screen.note('nothing is left over');
     }
     const removed: Leftover[] = [];
-    const failures: DriverError[] = [];
-    for (const one of line.flag('yes') ? [...doomed, ...(withOrphans ? alone : [])] : []) {
+    const failures = new Map<Leftover, DriverError>();
+    for (const one of line.flag('yes') ? [...left, ...(isAnswered ? merged : []), ...(withOrphans ? alone : [])] : []) {
       signal.throwIfAborted();
       try {
         await one.remove();
         removed.push(one);
       } catch (error) {
-        failures.push(asDriverError(error));
+        failures.set(one, asDriverError(error));
       }
     }
     signal.throwIfAborted();
@@ -82,13 +87,24 @@ export const sweep: Subcommand = {
       const told = shown.map(({ what, where, bytes = null, modifiedMs }) => {
         return { what, where, bytes, since: modifiedMs === undefined ? null : new Date(modifiedMs).toISOString() };
       });
-      screen.json({ leftovers: told, orphans: orphans.map(({ source }) => source), removed: removed.length });
+      screen.json({
+        leftovers: told,
+        orphans: orphans.map(({ source }) => source),
+        orphanBackups: orphans.map(({ vmId, jobId = null, incrementId = null, source }) => {
+          return { vmId, jobId, incrementId, source };
+        }),
+        removed: removed.length,
+        failures: [...failures].map(([{ what, where }, { message }]) => ({ what, where, message })),
+      });
     } else if (line.flag('yes')) screen.note(`removed ${removed.length} of ${shown.length}`);
     else if (doomed.length > 0) screen.note('nothing was removed: that takes --yes');
+    if (merged.length > 0 && !isAnswered)
+      screen.note('superseded backups go only when oned answers, for it may still list them');
     if (alone.length > 0 && !(withOrphans && line.flag('yes')))
-      screen.note('backups that oned does not list go only with --yes --orphans');
-    for (const { message } of failures) screen.warn(`not removed: ${message}`);
-    return failures[0]?.exitCode ?? 0;
+      screen.note('backups that oned does not list go only by sweep ID --yes --orphans');
+    const [first] = failures.values();
+    for (const { message } of failures.values()) screen.warn(`not removed: ${message}`);
+    return first?.exitCode ?? 0;
   },
 };
 
@@ -107,8 +123,12 @@ function orphansOf(placed: readonly PlacedPoint[], answer: OnedAnswer): StoredPo
   const unlisted = new Set(compareWithOned(points, answer.backups).onlyServer);
   return placed
     .filter((one) => unlisted.has(one.point) && one.supersededBy === undefined)
-    .filter((one) => Date.now() - one.point.timeMs > YOUNG_MS)
-    .filter((one) => dependantsOf(one).every(({ point }) => unlisted.has(point)))
+    .filter((one) => [one, ...dependantsOf(one)].every(({ point }) => unlisted.has(point) && isOld(point)))
     .map(({ point }) => point)
     .reverse();
+}
+
+/** One whose time is not known may be young. */
+function isOld({ timeMs }: StoredPoint): boolean {
+  return timeMs > 0 && Date.now() - timeMs > YOUNG_MS;
 }

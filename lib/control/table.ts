@@ -50,16 +50,18 @@ export function formatTable(
   return [title, ...body];
 }
 
-/** The width of each column: what it needs, the widest made narrower until all fit. */
+/** The width of each column: what it needs, the widest made narrower until all fit; first those that lose nothing by it. */
 function fit(columns: readonly Column[], cells: readonly (readonly string[])[], width: number): number[] {
   const widths = columns.map(({ title }, index) =>
     cells.reduce((most, row) => Math.max(most, row[index]?.length ?? 0), title.length),
   );
   const available = width - GAP.length * (columns.length - 1);
-  for (let over = sum(widths) - available; over > 0; over--) {
-    const widest = widths.indexOf(Math.max(...widths));
-    if ((widths[widest] ?? 0) <= LEAST_WIDTH) break;
-    widths[widest] = (widths[widest] ?? 0) - 1;
+  while (sum(widths) > available) {
+    const canWrap = columns.some(({ wrap }, index) => wrap && (widths[index] ?? 0) > LEAST_WIDTH);
+    const most = widths.map((one, index) => (canWrap && columns[index]?.wrap !== true ? 0 : one));
+    const widest = most.indexOf(Math.max(...most));
+    if ((most[widest] ?? 0) <= LEAST_WIDTH) break;
+    widths[widest] = (most[widest] ?? 0) - 1;
   }
   return widths;
 }
@@ -95,7 +97,8 @@ export function shortened(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 3))}...`.slice(0, width);
 }
 
-function oneLine(text: string): string {
+/** ASCII without control characters: a name in a backup must neither move the cursor nor choose colours. */
+export function oneLine(text: string): string {
   return text.replace(/[^\x20-\x7e]/gu, '?');
 }
 

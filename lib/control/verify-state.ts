@@ -4,9 +4,6 @@ import { DriverError } from '../errors';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../opennebula/ids';
 import { writeWhole } from './part-file';
 
-/** What was looked at so long ago is looked at again, in milliseconds: a run that is gone on with is still one run. */
-const STALE_MS = 24 * 3_600_000;
-
 /** What a run checks: another question is another run. */
 export interface RunQuestion {
   readonly datastore: number;
@@ -15,12 +12,14 @@ export interface RunQuestion {
   readonly share: number;
 }
 
+/** What was found so long ago says nothing of today, in milliseconds. */
+const STALE_MS = 86_400_000;
+
 /** How far a run is, kept in a file so that it can go on. */
 export class VerifyState {
   readonly #file: AbsolutePath;
   readonly #question: RunQuestion;
   readonly #done: Map<string, readonly Damage[]>;
-  readonly #begunMs: number;
   readonly seed: number;
   /** It goes on with what an earlier run had done. */
   readonly resumed: boolean;
@@ -29,18 +28,16 @@ export class VerifyState {
     file: AbsolutePath,
     question: RunQuestion,
     seed: number,
-    begunMs: number,
     done: ReadonlyMap<string, readonly Damage[]>,
   ) {
     this.#file = file;
     this.#question = question;
     this.#done = new Map(done);
     this.seed = seed;
-    this.#begunMs = begunMs;
     this.resumed = done.size > 0;
   }
 
-  /** Goes on with the run that the file tells of, if it asked the same and, where one is given, with the same seed. */
+  /** Goes on with the run that the file tells of, if it asked the same a day ago at most, with the seed that is given, if any. */
   static async open(
     file: AbsolutePath,
     question: RunQuestion,
@@ -48,11 +45,11 @@ export class VerifyState {
   ): Promise<VerifyState> {
     const today = Math.floor(Date.now() / 86_400_000);
     const found = restart ? undefined : await readState(file);
-    const isSame = found !== undefined && JSON.stringify(found.question) === JSON.stringify(question);
-    const isFresh = found !== undefined && Math.abs(Date.now() - found.begunMs) < STALE_MS;
-    if (!isSame || !isFresh || (seed !== undefined && seed !== found.seed))
-      return new VerifyState(file, question, seed ?? today, Date.now(), new Map());
-    return new VerifyState(file, question, found.seed, found.begunMs, new Map(Object.entries(found.done)));
+    const isFresh = Date.now() - (found?.notedMs ?? 0) < STALE_MS;
+    const isSame = found !== undefined && isFresh && JSON.stringify(found.question) === JSON.stringify(question);
+    if (!isSame || (seed !== undefined && seed !== found.seed))
+      return new VerifyState(file, question, seed ?? today, new Map());
+    return new VerifyState(file, question, found.seed, new Map(Object.entries(found.done)));
   }
 
   /** What an item that is done has found; undefined for one that is to be done. */
@@ -65,8 +62,10 @@ export class VerifyState {
     this.#done.set(id, damages);
     const at = this.#file.lastIndexOf('/');
     const folder = parseAbsolutePath(this.#file.slice(0, at) || '/', 'the state file');
-    const run = { question: this.#question, seed: this.seed, begunMs: this.#begunMs };
-    const state = { version: 2, ...run, done: Object.fromEntries(this.#done) };
+    const state: State = {
+      ...{ version: 2, notedMs: Date.now(), question: this.#question, seed: this.seed },
+      done: Object.fromEntries(this.#done),
+    };
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await writeWhole(folder, this.#file.slice(at + 1), `${JSON.stringify(state)}\n`);
@@ -97,19 +96,21 @@ export function stateFile(env: NodeJS.ProcessEnv, home: AbsolutePath | undefined
 }
 
 interface State {
+  readonly version: 2;
+  /** When the last item was done. */
+  readonly notedMs: number;
   readonly question: RunQuestion;
   readonly seed: number;
-  readonly begunMs: number;
   readonly done: Record<string, readonly Damage[]>;
 }
 
 async function readState(file: AbsolutePath): Promise<State | undefined> {
   try {
-    const found = JSON.parse(await readFile(file, 'utf8')) as Partial<State> & { version?: unknown };
-    const { question, seed, begunMs, done } = found;
-    const areNumbers = Number.isSafeInteger(seed) && Number.isSafeInteger(begunMs);
-    const isState = found.version === 2 && question !== undefined && areNumbers && done !== undefined;
-    return isState ? { question, seed: seed as number, begunMs: begunMs as number, done } : undefined;
+    const found = JSON.parse(await readFile(file, 'utf8')) as Partial<State>;
+    const { version, question, seed, done, notedMs } = found;
+    const isWhole = question !== undefined && done !== undefined && notedMs !== undefined;
+    if (version !== 2 || !isWhole || seed === undefined || !Number.isSafeInteger(seed)) return undefined;
+    return { version, notedMs, question, seed, done };
   } catch {
     return undefined; // none, or one that nobody can read: begun anew
   }

@@ -5,7 +5,7 @@ import { asDriverError, type DriverError } from '../errors';
 import { parseAbsolutePath, parseVmId, type VmId } from '../opennebula/ids';
 import type { CommandLine } from './call';
 import { usage } from './call';
-import { askOned, compareWithOned, type OnedBackup } from './oned-backups';
+import { askOned, compareWithOned, noteUncompared, type OnedBackup } from './oned-backups';
 import type { OpenedDatastore } from './open-datastore';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
@@ -18,7 +18,7 @@ export const verify: Subcommand = {
   summary: 'Checks what the server holds, and names what is damaged: VM, increment and disk.',
   details:
     `Without --sample and --full, all is checked but the data itself: that every part is there and of the right size
-    and form. A run that was interrupted goes on when the same command is repeated.`.replace(/\s+/g, ' '),
+    and form. A run that was interrupted goes on when the same command is repeated within a day.`.replace(/\s+/g, ' '),
   positionals: [{ name: 'FILE|ID', describe: 'the template of a datastore, or its id', completes: 'file' }],
   options: [
     { name: 'vm', value: 'N', describe: 'Only the backups of this VM' },
@@ -55,8 +55,8 @@ export const verify: Subcommand = {
 
     const inventory = inventoryOf(opened);
     const answer = await askOned(opened, context);
-    if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
-    const { placed } = await storedBackups(inventory, vmId);
+    noteUncompared(answer, screen);
+    const { placed } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
@@ -71,7 +71,7 @@ export const verify: Subcommand = {
       screen.json({ ...told, failures: failures.map(({ message }) => message) });
     } else print(placed, findings, context);
     for (const { message } of failures) screen.warn(`not checked: ${message}`);
-    await state.end(); // what could not be checked is tried again with the rest of the next run
+    await state.end(); // failures or not: the next run is to look at all of it again, and at the next part
     const [failure] = failures;
     return findings.length > 0 ? 1 : (failure?.exitCode ?? 0);
   },

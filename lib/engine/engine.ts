@@ -157,6 +157,8 @@ export interface AttributeFact {
   readonly what: string;
   readonly required?: boolean;
   readonly secret?: boolean;
+  /** It names the server, or a place on it: another value is another datastore. */
+  readonly isPlace?: boolean;
   /** Why it is not read, for one that only the stock driver of the same name knows. */
   readonly unread?: string;
 }

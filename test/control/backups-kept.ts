@@ -61,7 +61,7 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     const done = Object.keys(JSON.parse(readFileSync(state, 'utf8')).done);
     t.ok(done.length > 0);
     const kept = readFileSync(state, 'utf8');
-    writeFileSync(state, kept.replace(/"begunMs":[0-9]+/, `"begunMs":${Date.now() - 25 * 3_600_000}`));
+    writeFileSync(state, kept.replace(/"notedMs":[0-9]+/, `"notedMs":${Date.now() - 25 * 3_600_000}`));
     t.notMatch((await ok([...words, '--verbose'])).stderr, /going on|done before/, 'not after a day');
     writeFileSync(state, kept);
     const ended = await ok([...words, '--verbose']);
@@ -165,7 +165,8 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
       const replaced = await leaveMerged(b);
       const shown = JSON.parse((await ok(call('sweep', '--json'))).stdout).leftovers;
       t.strictSame(shown.map(({ where }: { where: string }) => where).sort(), [...replaced].sort());
-      await ok(call('sweep', '--yes'));
+      w.serveDatastore((text) => withContent(withText(text, 'DATASTORE', 'NAME', 'backups'), 'IMAGES', ''));
+      await ok(call('sweep', '--yes'), {});
       const left = (await listed('--vm', '1')).filter(({ source }) => source !== b.foreign);
       t.notOk(left.some(({ source }) => replaced.includes(source)));
       t.match(left[0], { type: 'FULL', problem: null, replaces: replaced });
@@ -182,12 +183,13 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
     w.oned.behaviour = { ...w.oned.behaviour, images: [image] };
     const shown = JSON.parse((await ok(call('sweep', '--json'), {})).stdout);
     t.strictSame([...shown.orphans].sort(), [...orphans].sort(), 'those of today may still be told of');
-    t.match((await ok(call('sweep', '--yes'), {})).stderr, 'go only with --yes --orphans');
+    t.match((await ok(call('sweep', '--yes'), {})).stderr, 'go only by sweep ID --yes --orphans');
     t.strictSame(
       (await listed('--vm', '11')).map(({ source }) => source),
       [killed],
     );
-    await ok(call('sweep', '--yes', '--orphans'), {});
+    t.equal((await b.run(call('sweep', '--yes', '--orphans'))).code, 2, 'of a file, oned is not believed');
+    await ok(['sweep', '100', '--yes', '--orphans'], {});
     const left = (await listed()).map(({ source }) => source);
     t.strictSame(left.sort(), before.filter((source) => !orphans.includes(source)).sort());
   });

@@ -77,7 +77,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     t.match(stdout, last, 'by its id, too');
     t.match(stderr, /only oned: increment 4 \(deadbeef\) of VM 1, image 6/);
     t.match(stderr, new RegExp(`only on the server: increment 0 \\(${b.foreign}\\) of VM 1`));
-    const swept = await ok(call('sweep', '--yes', '--orphans'), {});
+    const swept = await ok(['sweep', '100', '--yes', '--orphans'], {});
     t.match(swept.stderr, 'nothing is left over', 'a backup of today is no orphan yet');
     const verified = await b.run(call('verify', '--vm', '1', '--json'));
     t.equal(verified.code, 1);

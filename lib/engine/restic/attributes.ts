@@ -6,7 +6,7 @@ const S3 = 'backups in S3 are not supported yet';
 /** The attributes of a restic datastore (contract, "Attributes of the stock drivers"). */
 export const RESTIC_ATTRIBUTES: readonly AttributeFact[] = [
   { name: 'RESTIC_BACKEND', what: 'SFTP, the only way to the repositories so far' },
-  { name: 'RESTIC_SFTP_SERVER', what: 'the name or address of the backup server', required: true },
+  { name: 'RESTIC_SFTP_SERVER', what: 'the name or address of the backup server', required: true, isPlace: true },
   { name: 'RESTIC_SFTP_USER', what: 'the login on the backup server' },
   { name: 'RESTIC_PASSWORD', what: 'the password that opens the repositories', required: true, secret: true },
   { name: 'RESTIC_CONNECTIONS', what: 'the number of SFTP requests at a time' },

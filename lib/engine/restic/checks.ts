@@ -30,13 +30,14 @@ export async function checksOf(
   extent: CheckExtent,
   means: InventoryMeans,
 ): Promise<CheckItem[]> {
-  const repositories = new Map<string, RepositoryId & { readonly newest: string }>();
-  for (const { vmId, jobId, repository: name, source } of [...points].sort((a, b) => a.timeMs - b.timeMs)) {
-    repositories.set(name, { vmId: jobId === undefined ? vmId : (0 as VmId), jobId, newest: source });
+  const repositories = new Map<string, { readonly id: RepositoryId; readonly newest: string }>();
+  for (const { vmId, jobId, repository, source: newest } of [...points].sort((a, b) => a.timeMs - b.timeMs)) {
+    repositories.set(repository, { id: { vmId: jobId === undefined ? vmId : (0 as VmId), jobId }, newest });
   }
   const vms = new Set(points.map(({ vmId }) => vmId));
-  return [...repositories].map(([name, { newest, ...id }]) => ({
-    id: `repository:${name}:${newest}`, // one that has grown since is another one
+  return [...repositories].map(([name, { id, newest }]) => ({
+    // with its newest backup: a check that was done before that was stored says nothing of it
+    id: `repository:${name}:${newest}`,
     about: `repository ${name}`,
     run: async () => {
       const repository = await means.repositories.near(id);

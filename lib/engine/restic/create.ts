@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import * as restic from '../../command/restic';
-import { DriverError } from '../../errors';
+import { asDriverError, DriverError } from '../../errors';
 import type { FileEntry, Host } from '../../host/host';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
@@ -42,9 +42,9 @@ export async function sweepStaging(repository: Repository, server: Host): Promis
 
 /** What a killed `restic init` of the stock driver left has keys but no config: it holds nothing, and is kept aside. */
 async function setAsideRemains(repository: Repository, server: Host, log: Watch['log']): Promise<void> {
-  const entries = await server.files.list(repository.path, []).catch(() => []);
+  const entries = await entriesOf(server, repository.path);
   if (entries.length === 0) return;
-  const kept = await server.files.list(joinPath(repository.path, 'snapshots'), []).catch(() => []);
+  const kept = await entriesOf(server, joinPath(repository.path, 'snapshots'));
   if (kept.length > 0) {
     throw new DriverError(
       'damaged',
@@ -59,6 +59,14 @@ async function setAsideRemains(repository: Repository, server: Host, log: Watch[
   const aside = joinPath(parent, `${name}.broken-${Date.now().toString(36)}`);
   await server.files.rename(repository.path, aside);
   log(`${repository.path} was no repository and is now ${aside}`);
+}
+
+/** What a folder holds, nothing if it is not there. One that cannot be listed is not taken for empty. */
+export async function entriesOf(server: Host, folder: AbsolutePath): Promise<FileEntry[]> {
+  return server.files.list(folder, []).catch((error: unknown) => {
+    if (asDriverError(error).kind === 'notFound') return [];
+    throw error;
+  });
 }
 
 function parentAndName(path: AbsolutePath): [AbsolutePath, string] {

@@ -5,7 +5,7 @@ import type { Host } from '../../host/host';
 import { joinPath } from '../../opennebula/ids';
 import type { Leftover } from '../inventory';
 import { temporaryLeftovers } from '../temporary-leftovers';
-import { isDeadStaging, isRunning } from './create';
+import { entriesOf, isDeadStaging, isRunning } from './create';
 import { type InventoryMeans, listRepositories } from './listing';
 import type { Repository } from './repository';
 import { listUploads, sweepUploads } from './sweep';
@@ -35,7 +35,7 @@ async function besideRepositories({ context }: InventoryMeans, server: Host): Pr
     const [, name, kind] = /^((?:job_)?[0-9]+)\.(new|broken)-/.exec(entry.name) ?? [];
     if (name === undefined || entry.type !== 'folder') continue;
     const isDead =
-      kind === 'new' ? isDeadStaging(entry, name) : (await entriesOf(server, joinPath(path, 'snapshots'))) === 0;
+      kind === 'new' ? isDeadStaging(entry, name) : (await entriesOf(server, joinPath(path, 'snapshots'))).length === 0;
     if (!isDead) continue;
     const what = kind === 'new' ? 'a repository that was never finished' : 'remains that never were a repository';
     const rest = { where: `${server.name}:${path}`, modifiedMs: entry.modifiedAt * 1000 };
@@ -78,8 +78,4 @@ async function inRepository(repository: Repository, server: Host, log: (text: st
 /** As restic judges it: by its age, and on its own host by its process. */
 export function isStale({ timeMs, hostname: host, pid }: LockFacts): boolean {
   return Date.now() - timeMs > STALE_AFTER_MS || (host === hostname() && !isRunning(pid));
-}
-
-async function entriesOf(server: Host, folder: ReturnType<typeof joinPath>): Promise<number> {
-  return (await server.files.list(folder, []).catch(() => [])).length;
 }

@@ -3,9 +3,12 @@ import { throttleFacts } from '../throttle-attributes';
 
 /** The attributes of a ZFS datastore. */
 export const ZFS_ATTRIBUTES: readonly AttributeFact[] = [
-  { name: 'ZFS_HOST', what: 'the name or address of the backup server', required: true },
+  { name: 'ZFS_HOST', what: 'the name or address of the backup server', required: true, isPlace: true },
   { name: 'ZFS_USER', what: 'the login on the backup server' },
-  { name: 'ZFS_DATASET', what: 'the dataset below which the backups are, as zfs list names it', required: true },
+  {
+    ...{ name: 'ZFS_DATASET', what: 'the dataset below which the backups are, as zfs list names it' },
+    ...{ required: true, isPlace: true },
+  },
   { name: 'ZFS_SUDO', what: 'YES, if zfs is to be run by sudo' },
   { name: 'ZFS_COMPRESSION', what: 'the compression of new data' },
   { name: 'ZFS_QUOTA', what: 'the most that the datastore may hold' },

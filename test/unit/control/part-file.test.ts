@@ -1,8 +1,17 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { PartFile, putInPlace, removeDeadParts, sha256Of, writeWhole } from '../../../lib/control/part-file';
+import {
+  PartFile,
+  partName,
+  putInPlace,
+  removeDeadParts,
+  replaceBy,
+  sha256Of,
+  writeWhole,
+} from '../../../lib/control/part-file';
 import { RestoreRecord } from '../../../lib/control/restore-record';
 import { VerifyState } from '../../../lib/control/verify-state';
 import { type AbsolutePath, joinPath } from '../../../lib/opennebula/ids';
@@ -24,7 +33,7 @@ t.test('a part becomes a file', async (t) => {
   t.equal(part.bytes, content.length);
   t.equal(told.at(-1), content.length);
   t.equal(part.sha256(), sha256(content));
-  t.strictSame(readdirSync(folder), [`.disk.0.raw.${process.pid}.part`]);
+  t.strictSame(readdirSync(folder), [`.one-backup-${process.pid}@${hostname()}:disk.0.raw.part`]);
   await putInPlace(part.path, joinPath(folder, 'disk.0.raw'));
   t.ok(readFileSync(join(folder, 'disk.0.raw')).equals(content), 'with its zeros, to the last');
   t.ok(statSync(join(folder, 'disk.0.raw')).blocks * 512 < 2 ** 20, 'which take no room');
@@ -53,11 +62,31 @@ t.test('a failure while it is filled is that failure; a folder that is gone is s
 });
 
 t.test('what dead runs left', async (t) => {
-  const dead = '.disk.0.qcow2.4194304.part';
-  const folder = t.testdir({ [dead]: 'half', 'disk.1.qcow2': 'whole', '.hidden.part': '' }) as AbsolutePath;
+  const dead = `.one-backup-4194304@${hostname()}:disk.0.qcow2.part`;
+  const others = [
+    '.hidden.part',
+    '.one-backup-4194304@elsewhere.example:x.part',
+    '.video.4194304.part',
+    'disk.1.qcow2',
+  ];
+  const folder = t.testdir(Object.fromEntries([dead, ...others].map((name) => [name, '']))) as AbsolutePath;
   t.strictSame(await removeDeadParts(folder), [dead]);
   t.notOk(existsSync(join(folder, dead)));
-  t.strictSame(readdirSync(folder).sort(), ['.hidden.part', 'disk.1.qcow2']);
+  t.strictSame(readdirSync(folder).sort(), others.sort());
+  t.ok(Buffer.byteLength(partName('\u20ac'.repeat(85))) <= 255, 'the longest name has a part, too');
+});
+
+t.test('what is replaced goes when the new one has its name', async (t) => {
+  const folder = t.testdir({ old: { kept: 'x' }, new: { fresh: 'y' }, file: 'one', other: 'two' }) as AbsolutePath;
+  await replaceBy(joinPath(folder, 'new'), folder, 'old');
+  t.strictSame(readdirSync(join(folder, 'old')), ['fresh']);
+  await replaceBy(joinPath(folder, 'other'), folder, 'file');
+  t.equal(readFileSync(join(folder, 'file'), 'utf8'), 'two');
+  await t.rejects(replaceBy(joinPath(folder, 'gone'), folder, 'old'));
+  t.strictSame(readdirSync(join(folder, 'old')), ['fresh'], 'what is not replaced stays');
+  await replaceBy(joinPath(folder, 'file'), folder, 'old');
+  t.equal(readFileSync(join(folder, 'old'), 'utf8'), 'two', 'a file for a folder');
+  t.strictSame(readdirSync(folder), ['old']);
 });
 
 t.test('the record of a restore', async (t) => {
@@ -92,6 +121,9 @@ t.test('the state of a verification', async (t) => {
     ['begun anew', question, { ...none, restart: true }],
   ] as const)
     t.equal((await VerifyState.open(file, other, options)).resumed, false, what);
+  const saved = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...saved, notedMs: Date.now() - 86_400_001 }));
+  t.equal((await VerifyState.open(file, question, none)).resumed, false, 'of the day before');
   writeFileSync(file, '{');
   t.equal((await VerifyState.open(file, question, none)).resumed, false);
   await again.end();

@@ -53,7 +53,15 @@ t.test('times', async (t) => {
   t.equal(at('2026-11-20T05:53:47Z'), Date.parse('2026-11-20T05:53:47.999Z'));
   t.equal(at('2026-11-20T05:53:47.123Z'), Date.parse('2026-11-20T05:53:47.123Z'));
   t.equal(at('2026-11-20T05:53+02:00'), Date.parse('2026-11-20T03:53:59.999Z'));
-  for (const wrong of ['', 'yesterday', '2026-13-01', '20.11.2026', '2026-11-20 5:53'])
+  for (const wrong of [
+    '',
+    'yesterday',
+    '2026-13-01',
+    '2026-02-31',
+    '2026-04-31 05:53',
+    '20.11.2026',
+    '2026-11-20 5:53',
+  ])
     t.throws(() => at(wrong), { kind: 'usage', message: /./ }, wrong);
   t.equal(at(timeText(local(2026, 0, 2, 3, 4, 5, 678))), local(2026, 0, 2, 3, 4, 5, 999), 'as they are shown');
 });

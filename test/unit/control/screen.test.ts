@@ -110,6 +110,25 @@ t.test('ASCII only, whatever a name holds', async (t) => {
   t.strictSame(JSON.parse(json), { name: 'b\u00fccher \u001b', list: [1] });
 });
 
+t.test('colours are ours alone, whatever a name holds', async (t) => {
+  const hostile = 'x\u001b[8m\u001b[31m';
+  const plain = screen();
+  plain.screen.print(hostile);
+  plain.screen.tree([{ text: hostile }]);
+  t.notMatch(plain.out(), '\u001b');
+  const io = screen({ tty: true });
+  io.screen.tree([{ text: io.screen.paint(hostile, 'strong') }]);
+  t.equal(io.out(), '\u001b[1mx?[8m?[31m\u001b[0m\n');
+  io.screen.csv(`b\u00fccher ${hostile}\u202e`);
+  t.equal(io.out(), 'b\u00fccher x?[8m?[31m?\n', 'CSV is UTF-8');
+});
+
+t.test('columns that wrap lose nothing: they are made narrower first', async (t) => {
+  const columns = [{ title: 'TIME' }, { title: 'WHY', wrap: true }];
+  const [, row] = formatTable(columns, [['2026-11-20 05:53:47', 'one two three four']], 32);
+  t.equal(row, '2026-11-20 05:53:47  one two');
+});
+
 t.test('a failure is one line on stderr; more with --verbose', async (t) => {
   const error = new DriverError('locked', 'it is\nlocked', { hint: 'Wait', cause: new Error('below') });
   const quiet = screen();
