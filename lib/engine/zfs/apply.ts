@@ -33,7 +33,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   const { server } = dataset;
   const { mountpoint } = state;
   const { lock, folder, files, parent } = application;
-  await bringTo(parent ?? state.backups.at(-1), dataset, state);
+  await bringTo(parent ?? state.backups.at(-1), dataset, state, lock);
   await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
   const disks = files.filter(({ diskId }) => diskId !== undefined);
   const inDryRun = { type: 'file' as const, modifiedAt: 0 };
@@ -64,13 +64,19 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
  * Takes back what a dead action, or anybody else, has changed since a backup. Without a backup nothing is kept. The
  * manifest is the first that goes when something is changed, and the last that comes; ZFS keeps that order on disk.
  */
-export async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
+async function bringTo(
+  backup: Backup | undefined,
+  dataset: VmDataset,
+  state: State,
+  lock: AbsolutePath,
+): Promise<void> {
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
   if ((await sourceOf(state, server)) === backup.source) return;
   if (state.isNewest(backup)) return server.run(zfs.rollback(access, name, backup.source));
   // Rolling back over newer snapshots would destroy them. A pool with block cloning copies no data here.
-  return server.run(restoreFrom(folderOf(state, backup.source), state.mountpoint));
+  const restore = restoreFrom(folderOf(state, backup.source), state.mountpoint, MANIFEST_FILE);
+  return server.run(asWriter(lock, restore));
 }
 
 /** The backup that the files of a dataset are, as its manifest says; undefined when they are none. */

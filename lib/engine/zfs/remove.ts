@@ -6,7 +6,6 @@ import type { RunOptions } from '../../host/host';
 import { startKeeper } from '../../host/keeper';
 import { joinPath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
-import { bringTo } from './apply';
 import { INCOMING } from './backup';
 import { forget, placeOf } from './notes';
 import type { VmDataset } from './vm-dataset';
@@ -63,7 +62,7 @@ export async function shrink(dataset: VmDataset, { log }: EngineContext): Promis
       if (state?.isEmpty) await server.run(zfs.destroy(access, name));
       // Where somebody else has a newer snapshot, its data is not ours to free.
       else if (state !== undefined && newest !== undefined && state.isNewest(newest))
-        await bringTo(newest, dataset, state);
+        await server.run(zfs.rollback(access, name, newest.source));
     } finally {
       await keeper.end();
     }
