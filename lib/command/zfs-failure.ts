@@ -5,6 +5,8 @@ import { NEEDED } from './zfs-rights';
 
 /** What is said of a server without ZFS: no dataset is missing there. */
 export const NO_ZFS = 'there is no zfs';
+/** Why zfs does not roll back: what is newer would be destroyed. */
+export const NEWER_EXIST = 'more recent snapshots or bookmarks exist';
 
 /**
  * Recognises why zfs(8) failed, by its words; they were observed with OpenZFS 2.3. Returns undefined for what is not known.
@@ -42,6 +44,7 @@ export function explainZfsFailure(
     const hint = `Run there as root: zfs allow ${user} ${NEEDED.join()} ${dataset}; or set ZFS_SUDO = YES`;
     return error('failed', said, hint);
   }
+  if (stderr.includes(NEWER_EXIST)) return error('failed', said, 'See there: zfs list -t snapshot,bookmark DATASET');
   if (/dependent clones/.test(stderr))
     return error('failed', said, 'Promote or destroy the clone there; it is named by: zfs get -r clones DATASET');
   if (/being held/.test(stderr))

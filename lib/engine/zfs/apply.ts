@@ -3,6 +3,7 @@ import { asWriter } from '../../command/lock';
 import { type DiskHeader, readHeaders } from '../../command/qcow2-header';
 import * as qemuImg from '../../command/qemu-img';
 import * as zfs from '../../command/zfs';
+import { NEWER_EXIST } from '../../command/zfs-failure';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
@@ -73,8 +74,18 @@ async function bringTo(
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
   if ((await sourceOf(state, server)) === backup.source) return;
-  if (state.isNewest(backup)) return server.run(zfs.rollback(access, name, backup.source));
-  // Rolling back over newer snapshots would destroy them. A pool with block cloning copies no data here.
+  if (state.isNewest(backup)) {
+    const isRolledBack = await server.run(zfs.rollback(access, name, backup.source)).then(
+      () => true,
+      (error: unknown) => {
+        // By now there may be a newer snapshot; and bookmarks, as zrepl makes them, we do not see.
+        if (error instanceof DriverError && error.message.includes(NEWER_EXIST)) return false;
+        throw error;
+      },
+    );
+    if (isRolledBack) return;
+  }
+  // Rolling back over what is newer would destroy it. A pool with block cloning copies no data here.
   const restore = restoreFrom(folderOf(state, backup.source), state.mountpoint, MANIFEST_FILE);
   return server.run(asWriter(lock, restore));
 }
