@@ -26,6 +26,13 @@ export function explainZfsFailure(
     const hint = `Run there as root: echo '${line}' >>/etc/sudoers.d/backups; the README has narrower lines`;
     return error('failed', `sudo refuses zfs: ${said}`, hint);
   }
+  if (exitCode === 127 && access?.sudo) {
+    return error(
+      'failed',
+      'there is no sudo',
+      'Install it there: apt install sudo; the README says what it must allow',
+    );
+  }
   if (exitCode === 127 || /zfs: (command )?not found|sudo: zfs: command not found/.test(stderr)) {
     return error('notFound', NO_ZFS, 'Install OpenZFS there: apt install zfsutils-linux');
   }

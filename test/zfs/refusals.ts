@@ -52,6 +52,13 @@ const NEEDS: readonly Need[] = [
     says: /there is no zfs \(on server\)\. .*apt install zfsutils-linux/,
   },
   {
+    what: 'sudo',
+    take: 'mv /usr/bin/sudo /usr/bin/away',
+    give: 'mv /usr/bin/away /usr/bin/sudo',
+    act: 'first backup',
+    says: /cannot create the dataset tank\/blank\/100\/5: there is no sudo \(on server\)\. .*apt install sudo/,
+  },
+  {
     what: 'the right by sudo',
     take: 'mv /etc/sudoers.d/backups /var/tmp/',
     give: 'mv /var/tmp/backups /etc/sudoers.d/',
