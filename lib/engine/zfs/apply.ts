@@ -90,11 +90,16 @@ async function bringTo(
   return server.run(asWriter(lock, restore));
 }
 
-/** The backup that the files of a dataset are, as its manifest says; undefined when they are none. */
+/** The backup that the files of a dataset are, as its manifest says; undefined when they are none, or nobody can tell. */
 async function sourceOf({ mountpoint }: State, server: Host): Promise<string | undefined> {
   const path = joinPath(mountpoint, MANIFEST_FILE);
-  const text = await server.files.read(path, '').catch(ifMissing);
-  return text === undefined || text.length === 0 ? undefined : parseManifest(text.toString(), path).source;
+  const text = (await server.files.read(path, '').catch(ifMissing))?.toString() ?? '';
+  try {
+    return text === '' ? undefined : parseManifest(text, path).source;
+  } catch (error) {
+    if (error instanceof DriverError && error.kind === 'damaged') return undefined;
+    throw error;
+  }
 }
 
 async function writeFull(
