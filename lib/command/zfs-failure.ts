@@ -42,8 +42,13 @@ export function explainZfsFailure(
   if (/ZFS modules? (?:cannot be auto-loaded|are not loaded)|\/dev\/zfs/.test(stderr)) {
     return error('failed', `ZFS is not loaded: ${said}`, 'Run there as root: modprobe zfs');
   }
+  if (/key not loaded/.test(stderr))
+    return error('failed', said, 'Load the key of the encrypted dataset there: zfs load-key -r DATASET; zfs mount -a');
+  if (/'?canmount'? property is set to 'off'/.test(stderr))
+    return error('failed', said, 'Let it be mounted there: zfs set canmount=on DATASET');
   if (/dataset does not exist|could not find any snapshots|no such pool/.test(stderr)) {
     const [, dataset = 'DATASET'] = /cannot open '([^'@]+)'/.exec(said) ?? [];
+    if (/'[^']*@|snapshot/.test(said)) return error('notFound', said, 'See there what is left: zfs list -t snapshot');
     return error('notFound', said, `Import its pool there (zpool import), or make it: zfs create ${dataset}`);
   }
   if (/permission denied/i.test(stderr)) {

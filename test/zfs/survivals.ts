@@ -1,8 +1,11 @@
 import type { Test } from 'tap';
+import type { Host } from '../../lib/host/host';
+import type { Hosts } from '../../lib/host/hosts';
 import type { VmId } from '../../lib/opennebula/ids';
-import { extend, imageOf, type Kept, samePoint } from '../conformance/scene';
+import { extend, imageOf, type Kept, lay, samePoint } from '../conformance/scene';
 import type { Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
+import { failure } from '../helpers/failure';
 
 const none = (vmId: number): Kept => ({ vmId: vmId as VmId, jobId: undefined, chain: [], stages: [] });
 
@@ -21,4 +24,76 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await samePoint(t, bed, next, story.foreign, story);
     t.equal(await machine.sh(`zfs list -Ho name -t bookmark ${dataset}`), `${dataset}#zrepl_CURSOR`);
   });
+
+  await t.test('datasets that are not mounted', async (t) => {
+    const dataset = 'tank/blank/100/22';
+    const kept = await extend(bed, bed.open(), none(22), first);
+    await machine.sh('zfs unmount tank/blank/100');
+    const next = await extend(bed, bed.open(), none(22), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+    await machine.sh(`zfs mount -a && zfs set canmount=off ${dataset}`);
+    const off = bed.open().backup(await lay(bed, none(22), first));
+    await t.rejects(off, failure('failed', /property is set to 'off' \(on server\)\. .*zfs set canmount=on/));
+    await machine.sh(`zfs set canmount=on ${dataset} && zfs mount ${dataset}`);
+    await samePoint(t, bed, kept, first, story);
+
+    const attributes = { ZFS_DATASET: 'tank/locked' };
+    await machine.sh(`echo 12345678 | zfs create -o encryption=on -o keyformat=passphrase tank/locked
+      chown oneadmin: /tank/locked`);
+    await bed.open({ attributes }).prepare?.();
+    await machine.sh('zfs unmount tank/locked && zfs unload-key tank/locked');
+    const locked = bed.open({ attributes }).backup(await lay(bed, none(22), first));
+    await t.rejects(locked, failure('failed', /key not loaded \(on server\)\. .*zfs load-key -r/));
+  });
+
+  await t.test('rm of the last backup while another one is sent', async (t) => {
+    const kept = await extend(bed, bed.open(), none(23), first);
+    let removed: Promise<void> | undefined;
+    const hosts = (real: Hosts): Hosts =>
+      before(real, /transfer the backup/, () => {
+        removed ??= bed.open().remove(imageOf(kept));
+        return removed;
+      });
+    const next = await extend(bed, bed.open({ hosts }), none(23), story.foreign);
+    t.ok(removed, 'it happened');
+    await samePoint(t, bed, next, story.foreign, story);
+  });
+
+  await t.test('a manifest that is damaged', async (t) => {
+    await extend(bed, bed.open(), none(23), first);
+    await machine.sh('echo "{}" >/tank/blank/100/23/manifest.json');
+    const next = await extend(bed, bed.open(), none(23), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+  });
+
+  await t.test('a server whose datastore came back without the template, and files in its place', async (t) => {
+    const attributes = { ZFS_DATASET: 'tank/back' };
+    await machine.sh(`zfs create tank/back && zfs create tank/back/100 && chown oneadmin: /tank/back /tank/back/100
+      echo secret >/tank/back/file`);
+    const refused = bed.open({ attributes }).backup(await lay(bed, none(24), first));
+    const says =
+      /^\/tank\/back\/file would be in every VM's dataset.* \(on server\)\. Move all files of tank\/back elsewhere/;
+    await t.rejects(refused, failure('failed', says));
+    await machine.sh('rm /tank/back/file');
+    await extend(bed, bed.open({ attributes }), none(24), first);
+    t.equal(await machine.sh('ls -A /tank/back/100/24 | grep -c "^disk"'), '1');
+  });
+}
+
+/** The hosts, but something happens before a step. */
+function before(real: Hosts, step: RegExp, act: () => Promise<unknown>): Hosts {
+  const wrapped = (host: Host): Host => ({
+    ...{ name: host.name, files: host.files },
+    async run(command, options) {
+      if (step.test(command.purpose)) await act();
+      return host.run(command, options);
+    },
+    programs: (names) => host.programs(names),
+    mention: (command, condition) => host.mention(command, condition),
+  });
+  return {
+    local: real.local,
+    at: async (name, user) => wrapped(await real.at(name, user)),
+    close: () => real.close(),
+  };
 }

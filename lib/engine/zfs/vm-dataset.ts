@@ -11,15 +11,20 @@ import type { ZfsConfig } from './config';
 /** A snapshot of ours. */
 export type Backup = Dataset & { readonly source: string };
 
-/** A VM's dataset as it is now. */
-export interface State {
-  readonly mountpoint: AbsolutePath;
+/** A VM's dataset as it is now, mounted or not. */
+export interface Seen {
+  readonly own: Dataset;
   /** Our snapshots, the oldest first. */
   readonly backups: readonly Backup[];
   /** Whether the newest snapshot of all, whosever they are, is that one. */
   readonly isNewest: (backup: Backup) => boolean;
   /** Neither we nor anybody else has a snapshot of it, nor a dataset below it. */
   readonly isEmpty: boolean;
+}
+
+/** The same, mounted. */
+export interface State extends Seen {
+  readonly mountpoint: AbsolutePath;
 }
 
 /** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
@@ -41,6 +46,12 @@ export class VmDataset {
 
   /** Looks at it; undefined when there is none. A dry run finds these backups. Throws `failed` when it is there but not mounted. */
   async look(dryRun: readonly Dataset[] = [], options?: RunOptions): Promise<State | undefined> {
+    const seen = await this.see(dryRun, options);
+    return seen && { ...seen, mountpoint: mountpointOf(seen.own, this.server) };
+  }
+
+  /** The same, but it need not be mounted. */
+  async see(dryRun: readonly Dataset[], options?: RunOptions): Promise<Seen | undefined> {
     const listed = await this.server.run(zfs.list(this.name, 'all', dryRun), options).catch(ifMissing);
     const own = listed?.find(({ snapshot }) => snapshot === undefined);
     if (listed === undefined || own === undefined) return undefined;
@@ -48,7 +59,7 @@ export class VmDataset {
       .filter(({ name, snapshot }) => name === this.name && snapshot !== undefined)
       .sort((a, b) => a.createdInTransaction - b.createdInTransaction);
     return {
-      mountpoint: mountpointOf(own, this.server),
+      own,
       backups: snapshots.filter((one): one is Backup => one.source !== undefined),
       isNewest: ({ source }) => snapshots.at(-1)?.source === source,
       isEmpty: snapshots.length === 0 && !listed.some(({ name }) => name !== this.name),
@@ -126,10 +137,22 @@ export function mountpointOf({ name, mountpoint, isMounted }: Dataset, server: H
   if (!isMounted) {
     throw new DriverError('failed', `the dataset ${name} is not mounted`, {
       host: server.name,
-      hint: `Mount it there: zfs mount ${name}`,
+      hint: `Mount it there: zfs mount ${name}; an encrypted one with -l`,
     });
   }
   return parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
+}
+
+/** The mountpoint of a filesystem, which is mounted where it is not: an action that died had made it a moment before. Throws `failed`. */
+export async function mounted(dataset: Dataset, server: Host, access: zfs.ZfsAccess): Promise<AbsolutePath> {
+  const { name, isMounted, mountpoint } = dataset;
+  if (isMounted || !mountpoint?.startsWith('/')) return mountpointOf(dataset, server);
+  // Linux lets only root mount, whatever "zfs allow" says (zfs-allow(8)).
+  await server.run(zfs.mount({ ...access, sudo: true }, name)).catch(async (error: unknown) => {
+    const [now] = await server.run(zfs.list(name, 'filesystem'));
+    if (now?.isMounted !== true) throw error; // another action may have mounted it at the same moment
+  });
+  return mountpointOf({ ...dataset, isMounted: true }, server);
 }
 
 /** For an error that says that something is not there: a dataset or a file, not zfs itself. */
