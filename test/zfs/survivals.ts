@@ -78,6 +78,17 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await extend(bed, bed.open({ attributes }), none(24), first);
     t.equal(await machine.sh('ls -A /tank/back/100/24 | grep -c "^disk"'), '1');
   });
+
+  await t.test('a quota that was set by hand', async (t) => {
+    const quota = (): Promise<string> => machine.sh('zfs get -Hpo value quota tank/blank/100');
+    await machine.sh('zfs set quota=7G tank/blank/100');
+    await bed.open().prepare?.();
+    t.equal(await quota(), String(7 * 2 ** 30), 'it stays');
+    await bed.open({ attributes: { ZFS_QUOTA: '6G' } }).prepare?.();
+    t.equal(await quota(), String(6 * 2 ** 30));
+    await bed.open({ attributes: { ZFS_QUOTA: 'none' } }).prepare?.();
+    t.equal(await quota(), '0');
+  });
 }
 
 /** The hosts, but something happens before a step. */

@@ -23,14 +23,16 @@ export interface Parent {
  */
 export async function ensureDatastore({ server, config, datastoreId }: Parent): Promise<AbsolutePath> {
   const name = `${config.dataset}/${datastoreId}`;
-  const quota = config.quotaBytes === undefined ? 'none' : String(config.quotaBytes);
+  const { quotaBytes } = config;
+  const quota = quotaBytes === undefined ? [] : [`quota=${quotaBytes || 'none'}`];
   const [found] = (await server.run(zfs.list(name, 'filesystem')).catch(ifMissing)) ?? [];
   if (found !== undefined) {
-    if (found.quotaBytes !== (config.quotaBytes ?? 0)) await server.run(zfs.set(config, name, `quota=${quota}`));
+    for (const setting of found.quotaBytes === quotaBytes ? [] : quota)
+      await server.run(zfs.set(config, name, setting));
     return mounted(found, server, config);
   }
   await ensureTemplate({ server, config });
-  return ensureClone({ server, config, datastoreId }, name, [`quota=${quota}`]);
+  return ensureClone({ server, config, datastoreId }, name, quota);
 }
 
 /** Makes sure of the snapshot of the admin's dataset of which new ones are clones: where the server was restored, it may be gone. */

@@ -59,7 +59,7 @@ export class ZfsEngine implements Engine {
       return { totalBytes: own.usedBytes + own.availableBytes, freeBytes: own.availableBytes };
     const [parent] = await server.run(zfs.list(dataset, 'filesystem'));
     const available = parent?.availableBytes ?? 0;
-    const free = Math.min(available, quotaBytes ?? available);
+    const free = Math.min(available, quotaBytes || available);
     return { totalBytes: free, freeBytes: free };
   }
 
