@@ -143,7 +143,7 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
     t.strictSame(bed.leftovers(), []);
     await machine.sh(`echo 24 >${inflation}`);
     const abort = new AbortController();
-    const late = bed.open({ signal: abort.signal });
+    const late = bed.open({ signal: abort.signal, attributes: { ZFS_QUOTA: 'none' } });
     const other = await extend(bed, late, none(OTHER_VM), first);
     await samePoint(t, bed, other, first, story);
     abort.abort(new DriverError('cancelled', 'cancelled by the test'));

@@ -6,6 +6,7 @@ import { extend, imageOf, type Kept, lay, samePoint } from '../conformance/scene
 import type { Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
 import { failure } from '../helpers/failure';
+import { allowed } from '../helpers/zfs-rights';
 
 const none = (vmId: number): Kept => ({ vmId: vmId as VmId, jobId: undefined, chain: [], stages: [] });
 
@@ -88,6 +89,17 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     t.equal(await quota(), String(6 * 2 ** 30));
     await bed.open({ attributes: { ZFS_QUOTA: 'none' } }).prepare?.();
     t.equal(await quota(), '0');
+  });
+
+  await t.test('rights that do not reach to destroy a dataset', async (t) => {
+    await machine.sh(allowed());
+    const delegated = bed.open({ attributes: { ZFS_SUDO: 'NO' } });
+    const kept = await extend(bed, delegated, none(25), first);
+    await delegated.remove(imageOf(kept));
+    t.equal(await machine.sh('ls -A /tank/blank/100/25'), '', 'no file of the VM stays');
+    const next = await extend(bed, delegated, none(25), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+    await machine.sh('zfs unallow -r oneadmin tank');
   });
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeOthers } from '../../command/copy';
 import { holdLock } from '../../command/lock';
 import * as zfs from '../../command/zfs';
 import { asDriverError, DriverError } from '../../errors';
@@ -59,10 +60,12 @@ export async function shrink(dataset: VmDataset, { log }: EngineContext): Promis
     try {
       const state = await dataset.look();
       const newest = state?.backups.at(-1);
-      if (state?.isEmpty) await server.run(zfs.destroy(access, name));
+      // Files of which no backup is left may stay nowhere, also where somebody else's snapshots, or rights that only root has, keep the dataset.
+      const empty = async (): Promise<void> => state && server.run(removeOthers(state.mountpoint, []));
+      if (state?.isEmpty) await server.run(zfs.destroy(access, name)).catch(empty);
+      else if (newest === undefined) await empty();
       // Where somebody else has a newer snapshot, its data is not ours to free.
-      else if (state !== undefined && newest !== undefined && state.isNewest(newest))
-        await server.run(zfs.rollback(access, name, newest.source));
+      else if (state?.isNewest(newest)) await server.run(zfs.rollback(access, name, newest.source));
     } finally {
       await keeper.end();
     }
