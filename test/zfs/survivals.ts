@@ -101,6 +101,20 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await samePoint(t, bed, next, story.foreign, story);
     await machine.sh('zfs unallow -r oneadmin tank');
   });
+
+  await t.test('a datastore that others cannot read, and one that nobody could', async (t) => {
+    const unprivileged = 'setpriv --reuid 65534 --regid 65534 --clear-groups cat /tank/blank/100/23/disk.0';
+    t.match((await machine.run(unprivileged)).stderr, /Permission denied/);
+
+    await machine.sh('zfs create -o "mountpoint=/my backups" tank/blanks && chown oneadmin: "/my backups"');
+    const blanks = bed.open({ attributes: { ZFS_DATASET: 'tank/blanks' } }).backup(await lay(bed, none(26), first));
+    await t.rejects(blanks, failure('config', /the path \/my backups cannot stand in a backup URL/));
+    if ((await machine.run('zfs set snapdir=disabled tank/blank')).code !== 0) return; // before OpenZFS 2.3
+    const hidden = bed.open().backup(await lay(bed, none(26), first));
+    await t.rejects(hidden, failure('failed', /it has snapdir=disabled \(on server\)\. .*zfs set snapdir=hidden/));
+    await machine.sh('zfs inherit snapdir tank/blank');
+    t.equal(await machine.sh('zfs list -Ho name -r tank | grep -c "blanks/\\|/26$" || true'), '0', 'nothing was made');
+  });
 }
 
 /** The hosts, but something happens before a step. */

@@ -1,11 +1,11 @@
-import { anyFile } from '../../command/folder';
+import { anyFile, makePrivate } from '../../command/folder';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import type { AbsolutePath, DatastoreId } from '../../opennebula/ids';
 import type { ZfsConfig } from './config';
-import { ifMissing, mounted, mountpointOf } from './vm-dataset';
+import { checkReadable, ifMissing, mounted, mountpointOf } from './vm-dataset';
 
 /** What creating datasets needs. */
 export interface Parent {
@@ -32,7 +32,9 @@ export async function ensureDatastore({ server, config, datastoreId }: Parent): 
     return mounted(found, server, config);
   }
   await ensureTemplate({ server, config });
-  return ensureClone({ server, config, datastoreId }, name, quota);
+  const mountpoint = await ensureClone({ server, config, datastoreId }, name, quota);
+  await server.run(makePrivate(mountpoint)); // the files below are made so that every login may read them
+  return mountpoint;
 }
 
 /** Makes sure of the snapshot of the admin's dataset of which new ones are clones: where the server was restored, it may be gone. */
@@ -46,6 +48,7 @@ async function ensureTemplate({ server, config }: Pick<Parent, 'server' | 'confi
   }
   const own = root.find(({ name: one, snapshot }) => one === config.dataset && snapshot === undefined);
   if (own === undefined) return;
+  checkReadable(own, config);
   const folder = mountpointOf(own, server);
   await server.run(zfs.checkOwner(folder, config.user));
   if (root.some(({ snapshot }) => snapshot === zfs.TEMPLATE)) return;

@@ -7,6 +7,7 @@ import { type AbsolutePath, type DatastoreId, joinPath, parseAbsolutePath, type 
 import type { VmToBackUp } from '../../opennebula/vm';
 import type { BackupSource } from '../engine';
 import type { ZfsConfig } from './config';
+import { formatZfsUrl } from './url';
 
 /** A snapshot of ours. */
 export type Backup = Dataset & { readonly source: string };
@@ -143,16 +144,28 @@ export function mountpointOf({ name, mountpoint, isMounted }: Dataset, server: H
   return parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
 }
 
-/** The mountpoint of a filesystem, which is mounted where it is not: an action that died had made it a moment before. Throws `failed`. */
-export async function mounted(dataset: Dataset, server: Host, access: zfs.ZfsAccess): Promise<AbsolutePath> {
+/** The mountpoint of a filesystem, which is mounted where it is not: an action that died had made it a moment before. Throws `failed` or `config`. */
+export async function mounted(dataset: Dataset, server: Host, config: ZfsConfig): Promise<AbsolutePath> {
   const { name, isMounted, mountpoint } = dataset;
+  checkReadable(dataset, config);
   if (isMounted || !mountpoint?.startsWith('/')) return mountpointOf(dataset, server);
   // Linux lets only root mount, whatever "zfs allow" says (zfs-allow(8)).
-  await server.run(zfs.mount({ ...access, sudo: true }, name)).catch(async (error: unknown) => {
+  await server.run(zfs.mount({ ...config, sudo: true }, name)).catch(async (error: unknown) => {
     const [now] = await server.run(zfs.list(name, 'filesystem'));
     if (now?.isMounted !== true) throw error; // another action may have mounted it at the same moment
   });
   return mountpointOf({ ...dataset, isMounted: true }, server);
+}
+
+/** Checks that a restore would find what is stored there. Throws `config` or `failed`. */
+export function checkReadable({ name, mountpoint, hidesSnapshots }: Dataset, { user, server }: ZfsConfig): void {
+  if (mountpoint?.startsWith('/'))
+    formatZfsUrl(user, server, parseAbsolutePath(mountpoint, 'the mountpoint', 'failed'));
+  if (!hidesSnapshots) return;
+  throw new DriverError('failed', `no snapshot of ${name} can be read: it has snapdir=disabled`, {
+    host: server,
+    hint: `Run there as root: zfs set snapdir=hidden ${name}`,
+  });
 }
 
 /** For an error that says that something is not there: a dataset or a file, not zfs itself. */
