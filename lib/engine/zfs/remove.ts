@@ -16,7 +16,7 @@ const BUSY_TRIES = 10;
 const BUSY_PAUSE_MS = 1_000;
 
 /**
- * Destroys backups, all in one step; those that are gone are fine. Returns what stays: when the newest is gone, the
+ * Destroys backups, all in one step unless they are very many; those that are gone are fine. Returns what stays: when the newest is gone, the
  * dataset itself still holds what only that one had. Throws `locked` when somebody goes on using one.
  */
 export async function destroyBackups(
@@ -40,9 +40,9 @@ export async function destroyBackups(
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
-  if (held.length > 0) await server.run(zfs.release(access, name, held), options);
-  const all = doomed.map(({ source }) => source);
-  if (all.length > 0) await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
+  for (const some of zfs.portionsOf(held)) await server.run(zfs.release(access, name, some), options);
+  for (const some of zfs.portionsOf(doomed.map(({ source }) => source)))
+    await whileBusy(() => server.run(zfs.destroySnapshots(access, name, some), options), signal);
   if (!isForgotten) await forgetAll();
   return isGone ? 'the newest is gone' : 'newer ones stay';
 }
