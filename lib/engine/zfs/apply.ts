@@ -132,8 +132,11 @@ async function commitIncrement(
     throw new DriverError('damaged', `${staged.path}, an increment, is not a qcow2`, { host: server.name });
   }
   // A commit makes a disk larger, never smaller.
-  if (staged.virtualSizeBytes < current.virtualSizeBytes)
+  if (staged.virtualSizeBytes < current.virtualSizeBytes) {
+    const tail = qemuImg.zeroTail(current.path, staged.virtualSizeBytes, current.virtualSizeBytes);
+    if (tail !== undefined) await server.run(asWriter(lock, tail));
     await server.run(asWriter(lock, qemuImg.resize(current.path, staged.virtualSizeBytes, 'smaller')));
+  }
   const overlay = parseAbsolutePath(`${staged.path}.top`, 'the overlay');
   await server.run(qemuImg.create(overlay, staged.virtualSizeBytes));
   const chain = qemuImg.chainOf([current, staged, { path: overlay, format: 'qcow2' }]);
