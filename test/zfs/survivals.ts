@@ -115,6 +115,16 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await machine.sh('zfs inherit snapdir tank/blank');
     t.equal(await machine.sh('zfs list -Ho name -r tank | grep -c "blanks/\\|/26$" || true'), '0', 'nothing was made');
   });
+
+  await t.test('sudo lets no property through that the driver does not set', async (t) => {
+    const asked = (setting: string): Promise<string> =>
+      machine.sh(
+        `sudo -n -l zfs clone -o atime=off -o ${setting} tank/blank@one-template tank/blank/100/1 >/dev/null 2>&1 && echo yes || echo no`,
+        { user: 'oneadmin' },
+      );
+    t.equal(await asked('compression=lz4'), 'yes');
+    for (const setting of ['setuid=on', 'sharenfs=on', 'mountpoint=none']) t.equal(await asked(setting), 'no', setting);
+  });
 }
 
 /** The hosts, but something happens before a step. */
