@@ -23,7 +23,8 @@ export function findNotes(folder: AbsolutePath): Command<string[]> {
 
 /** Removes notes, and the folder that they are in when it is empty then; what is not there is fine. */
 export function removeNotes(folder: AbsolutePath, names: readonly string[]): Command<undefined> {
-  const script = '[ -d "$1" ] || exit 0; cd -- "$1" && shift && rm -f -- "$@" && { rmdir -- "$PWD" 2>/dev/null; true; }';
+  const script =
+    '[ -d "$1" ] || exit 0; cd -- "$1" && shift && rm -f -- "$@" && { rmdir -- "$PWD" 2>/dev/null; true; }';
   return {
     argv: ['sh', '-c', script, 'one-backup-forget', folder, ...names],
     purpose: names.length === 1 ? `forget ${names[0]}` : `forget ${names.length} backups`,

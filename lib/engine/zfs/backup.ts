@@ -51,7 +51,12 @@ interface Making {
 export async function backUp(source: BackupSource, means: BackupMeans): Promise<StoredBackup> {
   const { host, dataset, config, context } = means;
   const { server } = dataset;
-  const staged = await examineStaging(host, source);
+  // All of this only looks: it goes on at once, and what failed is told in this order.
+  const staging = examineStaging(host, source);
+  const programs = needOnServer(server, ['rsync', 'qemu-img', 'zfs']);
+  const seen = dataset.see(plannedParent(source.vm, dataset));
+  await Promise.allSettled([staging, programs, seen]);
+  const staged = await staging;
   if (staged.format === 'rbd') {
     throw new DriverError(
       'unsupported',
@@ -62,8 +67,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
       },
     );
   }
-  await needOnServer(server, ['rsync', 'qemu-img', 'zfs']);
-  const before = await dataset.see(plannedParent(source.vm, dataset));
+  await programs;
+  const before = await seen;
   await parentOf(source, before?.backups ?? []);
   const parent = { server, config, datastoreId: context.datastore.id };
   const datastore = await ensureDatastore(parent);

@@ -32,7 +32,8 @@ export async function forget(
   sources: readonly string[],
   options?: RunOptions,
 ): Promise<void> {
-  for (const some of zfs.portionsOf(sources)) await server.run(removeNotes(joinPath(place, NOTES, vmId), some), options);
+  for (const some of zfs.portionsOf(sources))
+    await server.run(removeNotes(joinPath(place, NOTES, vmId), some), options);
 }
 
 /** Where the notes of a datastore's dataset are; undefined when the dataset is gone. Throws `failed` when it is not mounted. */

@@ -28,6 +28,13 @@ export interface State extends Seen {
   readonly mountpoint: AbsolutePath;
 }
 
+/** One backup, where its files are, and the dataset as it was when it was found. */
+export interface Found {
+  readonly state: State;
+  readonly backup: Backup;
+  readonly folder: AbsolutePath;
+}
+
 /** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
 export class VmDataset {
   readonly server: Host;
@@ -78,10 +85,10 @@ export class VmDataset {
   }
 
   /** Finds one backup, and where its files are. Throws `notFound`. */
-  async find(source: string, what: string): Promise<{ readonly backup: Backup; readonly folder: AbsolutePath }> {
+  async find(source: string, what: string): Promise<Found> {
     const state = await this.lookInPool([source]);
     const backup = state?.backups.find((one) => one.source === source);
-    if (state !== undefined && backup !== undefined) return { backup, folder: folderOf(state, source) };
+    if (state !== undefined && backup !== undefined) return { state, backup, folder: folderOf(state, source) };
     throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
       host: this.server.name,
       hint: 'Every other backup can be restored without it',
