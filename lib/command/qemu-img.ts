@@ -97,15 +97,13 @@ export function resize(file: AbsolutePath, sizeBytes: number, how: 'larger' | 's
   };
 }
 
-/** What `qemu-img create` and `convert` make clusters of. */
-const CLUSTER_BYTES = 64 * 1024;
-
 /**
  * Writes zeros from where a qcow2 is to end to the end of that cluster: a resize keeps the cluster, and what it holds
  * would show when the disk grows again. Undefined where the new end is that of a cluster.
  */
 export function zeroTail(file: AbsolutePath, sizeBytes: number, oldBytes: number): Command<undefined> | undefined {
-  const rest = Math.min((CLUSTER_BYTES - (sizeBytes % CLUSTER_BYTES)) % CLUSTER_BYTES, oldBytes - sizeBytes);
+  const clusterBytes = 64 * 1024; // as `qemu-img convert` makes them
+  const rest = Math.min((clusterBytes - (sizeBytes % clusterBytes)) % clusterBytes, oldBytes - sizeBytes);
   if (rest === 0) return undefined;
   return {
     argv: ['qemu-io', '-f', 'qcow2', '-c', `write -z ${sizeBytes} ${rest}`, '--', file],

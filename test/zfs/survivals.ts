@@ -82,6 +82,7 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
 
   await t.test('a quota that was set by hand', async (t) => {
     const quota = (): Promise<string> => machine.sh('zfs get -Hpo value quota tank/blank/100');
+    await bed.open().prepare?.();
     await machine.sh('zfs set quota=7G tank/blank/100');
     await bed.open().prepare?.();
     t.equal(await quota(), String(7 * 2 ** 30), 'it stays');

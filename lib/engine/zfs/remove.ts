@@ -16,7 +16,7 @@ const BUSY_TRIES = 10;
 const BUSY_PAUSE_MS = 1_000;
 
 /** What destroying backups leaves. */
-export interface Destroyed {
+interface Destroyed {
   /** The dataset itself still holds what only the newest backup had. */
   readonly isNewestGone: boolean;
   /** Where the datastore's dataset is mounted. */

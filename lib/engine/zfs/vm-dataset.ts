@@ -13,7 +13,7 @@ import { formatZfsUrl } from './url';
 export type Backup = Dataset & { readonly source: string };
 
 /** A VM's dataset as it is now, mounted or not. */
-export interface Seen {
+interface Seen {
   readonly own: Dataset;
   /** Our snapshots, the oldest first. */
   readonly backups: readonly Backup[];
