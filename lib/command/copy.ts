@@ -64,18 +64,23 @@ export function removeOthers(folder: AbsolutePath, names: readonly string[]): Co
 }
 
 const RESTORE = `
-cd -- "$1" || exit 1
+from=$1 to=$2 last=$3
+bring() { cp --reflink=auto --sparse=auto -T -- "$1" "$to/.restored" && mv -T -- "$to/.restored" "$to/$1"; }
+cd -- "$from" && rm -f -- "$to/$last" || exit 1
 for file in ./*; do
-  [ -f "$file" ] || continue
-  cp --reflink=auto --sparse=auto -T -- "$file" "$2/.restored" && mv -T -- "$2/.restored" "$2/$file" || exit 1
+  [ ! -f "$file" ] || [ "$file" = "./$last" ] || bring "$file" || exit 1
 done
-cd -- "$2" || exit 1
-for file in ./* ./.[!.]*; do [ -e "$1/$file" ] || [ -d "$file" ] || rm -f -- "$file" || exit 1; done`;
+cd -- "$to" || exit 1
+for file in ./* ./.[!.]*; do [ -e "$from/$file" ] || [ -d "$file" ] || rm -f -- "$file" || exit 1; done
+cd -- "$from" && bring "$last"`;
 
-/** Brings the files of a folder to those that another one holds; where the filesystem can share data, nothing is copied. */
-export function restoreFrom(from: AbsolutePath, to: AbsolutePath): Command<undefined> {
+/**
+ * Brings the files of a folder to those that another one holds; where the filesystem can share data, nothing is copied.
+ * The file `last`, which says what the others are, is away until they are all there.
+ */
+export function restoreFrom(from: AbsolutePath, to: AbsolutePath, last: string): Command<undefined> {
   return {
-    argv: ['sh', '-c', RESTORE.trim(), 'one-backup-restore', from, to],
+    argv: ['sh', '-c', RESTORE.trim(), 'one-backup-restore', from, to, last],
     purpose: `bring ${to} back to ${from}`,
     parse: nothing,
     dryRun: undefined,

@@ -1,4 +1,4 @@
-import { type AbsolutePath, joinPath } from '../opennebula/ids';
+import type { AbsolutePath } from '../opennebula/ids';
 import { type Command, nothing } from './command';
 
 /** Lists the notes in the folders of VMs, as `VM/SOURCE`; none where there is no such folder. What else lies there is passed over. */
@@ -23,10 +23,11 @@ export function findNotes(folder: AbsolutePath): Command<string[]> {
 
 /** Removes notes, and the folder that they are in when it is empty then; what is not there is fine. */
 export function removeNotes(folder: AbsolutePath, names: readonly string[]): Command<undefined> {
-  const script = 'folder=$1; shift; rm -f -- "$@" && { rmdir -- "$folder" 2>/dev/null; true; }';
+  const script =
+    '[ -d "$1" ] || exit 0; cd -- "$1" && shift && rm -f -- "$@" && { rmdir -- "$PWD" 2>/dev/null; true; }';
   return {
-    argv: ['sh', '-c', script, 'one-backup-forget', folder, ...names.map((name) => joinPath(folder, name))],
-    purpose: `forget ${names.join(', ')}`,
+    argv: ['sh', '-c', script, 'one-backup-forget', folder, ...names],
+    purpose: names.length === 1 ? `forget ${names[0]}` : `forget ${names.length} backups`,
     parse: nothing,
     dryRun: undefined,
   };

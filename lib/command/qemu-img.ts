@@ -86,12 +86,28 @@ export function convertOver(chain: string, target: AbsolutePath): Command<undefi
   };
 }
 
-/** Makes a qcow2 larger, or smaller: what lay behind its new end is gone, also when it grows again. */
+/** Makes a qcow2 larger, or smaller: what lay in clusters behind its new end is gone, also when it grows again. */
 export function resize(file: AbsolutePath, sizeBytes: number, how: 'larger' | 'smaller'): Command<undefined> {
   const shrink = how === 'smaller' ? ['--shrink'] : [];
   return {
     argv: ['qemu-img', 'resize', '-q', '-f', 'qcow2', ...shrink, '--', file, String(sizeBytes)],
     purpose: `make ${nameOf(file)} ${how}`,
+    parse: nothing,
+    dryRun: undefined,
+  };
+}
+
+/**
+ * Writes zeros from where a qcow2 is to end to the end of that cluster: a resize keeps the cluster, and what it holds
+ * would show when the disk grows again. Undefined where the new end is that of a cluster.
+ */
+export function zeroTail(file: AbsolutePath, sizeBytes: number, oldBytes: number): Command<undefined> | undefined {
+  const clusterBytes = 64 * 1024; // as `qemu-img convert` makes them
+  const rest = Math.min((clusterBytes - (sizeBytes % clusterBytes)) % clusterBytes, oldBytes - sizeBytes);
+  if (rest === 0) return undefined;
+  return {
+    argv: ['qemu-io', '-f', 'qcow2', '-c', `write -z ${sizeBytes} ${rest}`, '--', file],
+    purpose: `clear what lies behind the new end of ${nameOf(file)}`,
     parse: nothing,
     dryRun: undefined,
   };

@@ -5,6 +5,8 @@ import { NEEDED } from './zfs-rights';
 
 /** What is said of a server without ZFS: no dataset is missing there. */
 export const NO_ZFS = 'there is no zfs';
+/** Why zfs does not roll back: what is newer would be destroyed. */
+export const NEWER_EXIST = 'more recent snapshots or bookmarks exist';
 
 /**
  * Recognises why zfs(8) failed, by its words; they were observed with OpenZFS 2.3. Returns undefined for what is not known.
@@ -24,6 +26,13 @@ export function explainZfsFailure(
     const hint = `Run there as root: echo '${line}' >>/etc/sudoers.d/backups; the README has narrower lines`;
     return error('failed', `sudo refuses zfs: ${said}`, hint);
   }
+  if (exitCode === 127 && access?.sudo) {
+    return error(
+      'failed',
+      'there is no sudo',
+      'Install it there: apt install sudo; the README says what it must allow',
+    );
+  }
   if (exitCode === 127 || /zfs: (command )?not found|sudo: zfs: command not found/.test(stderr)) {
     return error('notFound', NO_ZFS, 'Install OpenZFS there: apt install zfsutils-linux');
   }
@@ -33,8 +42,13 @@ export function explainZfsFailure(
   if (/ZFS modules? (?:cannot be auto-loaded|are not loaded)|\/dev\/zfs/.test(stderr)) {
     return error('failed', `ZFS is not loaded: ${said}`, 'Run there as root: modprobe zfs');
   }
+  if (/key not loaded/.test(stderr))
+    return error('failed', said, 'Load the key of the encrypted dataset there: zfs load-key -r DATASET; zfs mount -a');
+  if (/'?canmount'? property is set to 'off'/.test(stderr))
+    return error('failed', said, 'Let it be mounted there: zfs set canmount=on DATASET');
   if (/dataset does not exist|could not find any snapshots|no such pool/.test(stderr)) {
     const [, dataset = 'DATASET'] = /cannot open '([^'@]+)'/.exec(said) ?? [];
+    if (/'[^']*@|snapshot/.test(said)) return error('notFound', said, 'See there what is left: zfs list -t snapshot');
     return error('notFound', said, `Import its pool there (zpool import), or make it: zfs create ${dataset}`);
   }
   if (/permission denied/i.test(stderr)) {
@@ -42,6 +56,7 @@ export function explainZfsFailure(
     const hint = `Run there as root: zfs allow ${user} ${NEEDED.join()} ${dataset}; or set ZFS_SUDO = YES`;
     return error('failed', said, hint);
   }
+  if (stderr.includes(NEWER_EXIST)) return error('failed', said, 'See there: zfs list -t snapshot,bookmark DATASET');
   if (/dependent clones/.test(stderr))
     return error('failed', said, 'Promote or destroy the clone there; it is named by: zfs get -r clones DATASET');
   if (/being held/.test(stderr))

@@ -28,6 +28,8 @@ export interface Dataset {
   /** Bytes written since the newest snapshot, of a filesystem. */
   readonly writtenBytes: number;
   readonly quotaBytes: number;
+  /** Nobody sees its snapshots as files. */
+  readonly hidesSnapshots: boolean;
   readonly properties: Properties;
 }
 
@@ -42,6 +44,7 @@ export function planned(name: string, source?: string, properties: Properties = 
 /** What `zfs list` is asked for. */
 export const COLUMNS = [
   ...['name', 'used', 'available', 'mounted', 'mountpoint', 'creation', 'createtxg', 'userrefs', 'written', 'quota'],
+  'snapdir',
   ...PROPERTIES.map(propertyOf),
 ];
 
@@ -73,6 +76,7 @@ export function parseLine(line: string): Dataset {
     holds: number('userrefs'),
     writtenBytes: number('written'),
     quotaBytes: number('quota'),
+    hidesSnapshots: value('snapdir') === 'disabled',
     properties: Object.fromEntries(
       PROPERTIES.map((one) => [one, value(propertyOf(one))]).filter(([, text]) => text !== undefined),
     ),

@@ -106,6 +106,15 @@ export function snapshot(
   return change(access, ['snapshot', ...options, `${dataset}@${SNAPSHOT}${source}`], `make the snapshot ${source}`);
 }
 
+/** How many snapshots one command names: sshd gives it to the shell as one word, and Linux bounds that at 128 KiB. */
+const PORTION = 200;
+
+/** The sources in portions that one command can name, in their order. */
+export function portionsOf(sources: readonly string[]): string[][] {
+  const starts = Array.from({ length: Math.ceil(sources.length / PORTION) }, (_, index) => index * PORTION);
+  return starts.map((start) => sources.slice(start, start + PORTION));
+}
+
 /** Protects a snapshot from `zfs destroy`. */
 export function hold(access: ZfsAccess, dataset: string, source: string): Command<undefined> {
   return change(access, ['hold', HOLD, `${dataset}@${SNAPSHOT}${source}`], `hold the snapshot ${source}`);

@@ -47,4 +47,13 @@ t.test('doctor on ZFS', { skip }, async (t) => {
     await machine.sh(`chown root: /${dataset}`);
     await isMended(t, world, { machine: 'server', what: 'dataset', says: /does not belong to oneadmin$/ });
   });
+
+  breaks('a folder that every login can read', async (t) => {
+    await machine.sh(`chmod 755 /${dataset}/${CREATED}`);
+    await isMended(t, world, {
+      machine: 'server',
+      what: 'dataset',
+      says: /^every login there can read the backups in /,
+    });
+  });
 });

@@ -132,7 +132,10 @@ export async function testForeign(t: Test, { machine, bed }: ZfsWorld, story: St
     t.equal((await engine.inventory?.().points(PATIENT))?.length, 200);
     const { freeBytes } = await engine.space();
     t.ok(freeBytes > 0);
-    const answer = await engine.flatten(imageOf(many), 2);
+    const looks: string[] = [];
+    const onStep = (what: string): unknown => /look at the dataset \S+\/8$/.test(what) && looks.push(what);
+    const answer = await bed.open({ onStep }).flatten(imageOf(many), 2);
+    t.equal(looks.length, 1, 'it is looked at once');
     t.strictSame(answer?.chain, many.chain.slice(-2));
     t.strictSame(
       bed.stored(),

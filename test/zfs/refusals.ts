@@ -52,6 +52,13 @@ const NEEDS: readonly Need[] = [
     says: /there is no zfs \(on server\)\. .*apt install zfsutils-linux/,
   },
   {
+    what: 'sudo',
+    take: 'mv /usr/bin/sudo /usr/bin/away',
+    give: 'mv /usr/bin/away /usr/bin/sudo',
+    act: 'first backup',
+    says: /cannot create the dataset tank\/blank\/100\/5: there is no sudo \(on server\)\. .*apt install sudo/,
+  },
+  {
     what: 'the right by sudo',
     take: 'mv /etc/sudoers.d/backups /var/tmp/',
     give: 'mv /var/tmp/backups /etc/sudoers.d/',
@@ -136,7 +143,7 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
     t.strictSame(bed.leftovers(), []);
     await machine.sh(`echo 24 >${inflation}`);
     const abort = new AbortController();
-    const late = bed.open({ signal: abort.signal });
+    const late = bed.open({ signal: abort.signal, attributes: { ZFS_QUOTA: 'none' } });
     const other = await extend(bed, late, none(OTHER_VM), first);
     await samePoint(t, bed, other, first, story);
     abort.abort(new DriverError('cancelled', 'cancelled by the test'));

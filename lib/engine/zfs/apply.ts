@@ -3,6 +3,7 @@ import { asWriter } from '../../command/lock';
 import { type DiskHeader, readHeaders } from '../../command/qcow2-header';
 import * as qemuImg from '../../command/qemu-img';
 import * as zfs from '../../command/zfs';
+import { NEWER_EXIST } from '../../command/zfs-failure';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
@@ -33,7 +34,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   const { server } = dataset;
   const { mountpoint } = state;
   const { lock, folder, files, parent } = application;
-  await bringTo(parent ?? state.backups.at(-1), dataset, state);
+  await bringTo(parent ?? state.backups.at(-1), dataset, state, lock);
   await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
   const disks = files.filter(({ diskId }) => diskId !== undefined);
   const inDryRun = { type: 'file' as const, modifiedAt: 0 };
@@ -64,20 +65,41 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
  * Takes back what a dead action, or anybody else, has changed since a backup. Without a backup nothing is kept. The
  * manifest is the first that goes when something is changed, and the last that comes; ZFS keeps that order on disk.
  */
-export async function bringTo(backup: Backup | undefined, dataset: VmDataset, state: State): Promise<void> {
+async function bringTo(
+  backup: Backup | undefined,
+  dataset: VmDataset,
+  state: State,
+  lock: AbsolutePath,
+): Promise<void> {
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
   if ((await sourceOf(state, server)) === backup.source) return;
-  if (state.isNewest(backup)) return server.run(zfs.rollback(access, name, backup.source));
-  // Rolling back over newer snapshots would destroy them. A pool with block cloning copies no data here.
-  return server.run(restoreFrom(folderOf(state, backup.source), state.mountpoint));
+  if (state.isNewest(backup)) {
+    const isRolledBack = await server.run(zfs.rollback(access, name, backup.source)).then(
+      () => true,
+      (error: unknown) => {
+        // By now there may be a newer snapshot; and bookmarks, as zrepl makes them, we do not see.
+        if (error instanceof DriverError && error.message.includes(NEWER_EXIST)) return false;
+        throw error;
+      },
+    );
+    if (isRolledBack) return;
+  }
+  // Rolling back over what is newer would destroy it. A pool with block cloning copies no data here.
+  const restore = restoreFrom(folderOf(state, backup.source), state.mountpoint, MANIFEST_FILE);
+  return server.run(asWriter(lock, restore));
 }
 
-/** The backup that the files of a dataset are, as its manifest says; undefined when they are none. */
+/** The backup that the files of a dataset are, as its manifest says; undefined when they are none, or nobody can tell. */
 async function sourceOf({ mountpoint }: State, server: Host): Promise<string | undefined> {
   const path = joinPath(mountpoint, MANIFEST_FILE);
-  const text = await server.files.read(path, '').catch(ifMissing);
-  return text === undefined || text.length === 0 ? undefined : parseManifest(text.toString(), path).source;
+  const text = (await server.files.read(path, '').catch(ifMissing))?.toString() ?? '';
+  try {
+    return text === '' ? undefined : parseManifest(text, path).source;
+  } catch (error) {
+    if (error instanceof DriverError && error.kind === 'damaged') return undefined;
+    throw error;
+  }
 }
 
 async function writeFull(
@@ -110,8 +132,11 @@ async function commitIncrement(
     throw new DriverError('damaged', `${staged.path}, an increment, is not a qcow2`, { host: server.name });
   }
   // A commit makes a disk larger, never smaller.
-  if (staged.virtualSizeBytes < current.virtualSizeBytes)
+  if (staged.virtualSizeBytes < current.virtualSizeBytes) {
+    const tail = qemuImg.zeroTail(current.path, staged.virtualSizeBytes, current.virtualSizeBytes);
+    if (tail !== undefined) await server.run(asWriter(lock, tail));
     await server.run(asWriter(lock, qemuImg.resize(current.path, staged.virtualSizeBytes, 'smaller')));
+  }
   const overlay = parseAbsolutePath(`${staged.path}.top`, 'the overlay');
   await server.run(qemuImg.create(overlay, staged.virtualSizeBytes));
   const chain = qemuImg.chainOf([current, staged, { path: overlay, format: 'qcow2' }]);

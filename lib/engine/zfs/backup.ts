@@ -17,7 +17,7 @@ import type { ZfsConfig } from './config';
 import { ensureClone, ensureDatastore } from './create';
 import { formatDisks } from './disks';
 import { forget, note } from './notes';
-import { type Backup, parentOf, plannedParent, type State, type VmDataset } from './vm-dataset';
+import { type Backup, mounted, parentOf, plannedParent, type State, type VmDataset } from './vm-dataset';
 
 /** In the datastore's dataset: what is on its way, a folder for each VM. */
 export const INCOMING = '.incoming';
@@ -51,7 +51,12 @@ interface Making {
 export async function backUp(source: BackupSource, means: BackupMeans): Promise<StoredBackup> {
   const { host, dataset, config, context } = means;
   const { server } = dataset;
-  const staged = await examineStaging(host, source);
+  // All of this only looks: it goes on at once, and what failed is told in this order.
+  const staging = examineStaging(host, source);
+  const programs = needOnServer(server, ['rsync', 'qemu-img', 'zfs']);
+  const seen = dataset.see(plannedParent(source.vm, dataset));
+  await Promise.allSettled([staging, programs, seen]);
+  const staged = await staging;
   if (staged.format === 'rbd') {
     throw new DriverError(
       'unsupported',
@@ -62,13 +67,14 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
       },
     );
   }
-  await needOnServer(server, ['rsync', 'qemu-img', 'zfs']);
-  const before = await dataset.look(plannedParent(source.vm, dataset));
+  await programs;
+  const before = await seen;
   await parentOf(source, before?.backups ?? []);
   const parent = { server, config, datastoreId: context.datastore.id };
   const datastore = await ensureDatastore(parent);
   const place = joinPath(datastore, INCOMING, source.vm.id);
   if (before === undefined) await ensureClone(parent, dataset.name, [zfs.STRONG_CHECKSUM]);
+  else await mounted(before.own, server, config); // after the datastore's, which would hide it
   const name = newSource();
   const fill = async (filling: Filling): Promise<void> => {
     if (filling.resumes) context.log(`going on with what an earlier backup of VM ${source.vm.id} had sent`);
@@ -103,7 +109,13 @@ async function store(
   const { dataset, config, context, driver } = means;
   const { server, access } = dataset;
   const { files } = application;
-  const state = await dataset.look(plannedParent(source.vm, dataset));
+  const look = (): Promise<State | undefined> => dataset.look(plannedParent(source.vm, dataset));
+  let state = await look();
+  if (state === undefined && source.vm.parentId === undefined) {
+    // Removing the last backup took it along meanwhile.
+    await ensureClone({ server, config, datastoreId: context.datastore.id }, dataset.name, [zfs.STRONG_CHECKSUM]);
+    state = await look();
+  }
   if (state === undefined)
     throw new DriverError('failed', `the dataset ${dataset.name} was destroyed meanwhile`, { host: server.name });
   const parent = await parentOf(source, state.backups);

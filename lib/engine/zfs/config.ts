@@ -15,7 +15,7 @@ export interface ZfsConfig {
   readonly sudo: boolean;
   /** As zfs names it. */
   readonly compression: string;
-  /** Of this datastore's dataset, in bytes. */
+  /** Of this datastore's dataset, in bytes; 0 for none at all, undefined where it is left as it is. */
   readonly quotaBytes: number | undefined;
   /** Each backup is held, so that a stray `zfs destroy` cannot take it. */
   readonly hold: boolean;
@@ -73,6 +73,7 @@ function compressionOf(word: string): string {
 }
 
 function sizeBytes(text: string | undefined): number | undefined {
-  if (text === undefined || text.toLowerCase() === 'none') return undefined;
+  if (text === undefined) return undefined;
+  if (text.toLowerCase() === 'none') return 0;
   return Number(text.slice(0, -1)) * 1024 ** (UNITS.indexOf(text.slice(-1).toUpperCase()) + 1);
 }

@@ -1,10 +1,11 @@
+import { anyFile, makePrivate } from '../../command/folder';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import type { AbsolutePath, DatastoreId } from '../../opennebula/ids';
 import type { ZfsConfig } from './config';
-import { ifMissing, mountpointOf } from './vm-dataset';
+import { checkReadable, ifMissing, mounted, mountpointOf } from './vm-dataset';
 
 /** What creating datasets needs. */
 export interface Parent {
@@ -22,12 +23,22 @@ export interface Parent {
  */
 export async function ensureDatastore({ server, config, datastoreId }: Parent): Promise<AbsolutePath> {
   const name = `${config.dataset}/${datastoreId}`;
-  const quota = config.quotaBytes === undefined ? 'none' : String(config.quotaBytes);
+  const { quotaBytes } = config;
+  const quota = quotaBytes === undefined ? [] : [`quota=${quotaBytes || 'none'}`];
   const [found] = (await server.run(zfs.list(name, 'filesystem')).catch(ifMissing)) ?? [];
   if (found !== undefined) {
-    if (found.quotaBytes !== (config.quotaBytes ?? 0)) await server.run(zfs.set(config, name, `quota=${quota}`));
-    return mountpointOf(found, server);
+    for (const setting of found.quotaBytes === quotaBytes ? [] : quota)
+      await server.run(zfs.set(config, name, setting));
+    return mounted(found, server, config);
   }
+  await ensureTemplate({ server, config });
+  const mountpoint = await ensureClone({ server, config, datastoreId }, name, quota);
+  await server.run(makePrivate(mountpoint)); // the files below are made so that every login may read them
+  return mountpoint;
+}
+
+/** Makes sure of the snapshot of the admin's dataset of which new ones are clones: where the server was restored, it may be gone. */
+async function ensureTemplate({ server, config }: Pick<Parent, 'server' | 'config'>): Promise<void> {
   const root = await server.run(zfs.list(config.dataset, 'all')).catch(ifMissing);
   if (root === undefined) {
     throw new DriverError('notFound', `there is no dataset ${config.dataset}`, {
@@ -36,31 +47,34 @@ export async function ensureDatastore({ server, config, datastoreId }: Parent): 
     });
   }
   const own = root.find(({ name: one, snapshot }) => one === config.dataset && snapshot === undefined);
-  if (own !== undefined) {
-    await server.run(zfs.checkOwner(mountpointOf(own, server), config.user));
-    if (!root.some(({ snapshot }) => snapshot === zfs.TEMPLATE))
-      await server.run(zfs.makeTemplate(config, config.dataset));
+  if (own === undefined) return;
+  checkReadable(own, config);
+  const folder = mountpointOf(own, server);
+  await server.run(zfs.checkOwner(folder, config.user));
+  if (root.some(({ snapshot }) => snapshot === zfs.TEMPLATE)) return;
+  const file = await server.run(anyFile(folder));
+  if (file !== undefined) {
+    throw new DriverError('failed', `${file} would be in every VM's dataset: they are clones of ${config.dataset}`, {
+      host: server.name,
+      hint: `Move all files of ${config.dataset} elsewhere, or name an empty dataset in ZFS_DATASET`,
+    });
   }
-  return ensureClone({ server, config, datastoreId }, name, [`quota=${quota}`]);
+  await server.run(zfs.makeTemplate(config, config.dataset));
 }
 
 /** Makes sure of the dataset of a VM. */
-export async function ensureClone(
-  { server, config }: Parent,
-  name: string,
-  settings: readonly string[],
-): Promise<AbsolutePath> {
+export async function ensureClone(parent: Parent, name: string, settings: readonly string[]): Promise<AbsolutePath> {
+  const { server, config } = parent;
   const list = (): Promise<Dataset[] | undefined> => server.run(zfs.list(name, 'filesystem')).catch(ifMissing);
   const all = [`compression=${config.compression}`, ...settings];
-  await server.run(zfs.clone(config, config.dataset, name, all)).catch(async (error: unknown) => {
-    if (((await list()) ?? []).length === 0) throw error; // another action may have made it at the same moment
+  const clone = zfs.clone(config, config.dataset, name, all);
+  await server.run(clone).catch(async (error: unknown) => {
+    if (((await list()) ?? []).length > 0) return; // another action may have made it at the same moment
+    ifMissing(error);
+    await ensureTemplate(parent);
+    await server.run(clone);
   });
   const [made] = (await list()) ?? [];
   if (made === undefined) throw new DriverError('failed', `the dataset ${name} was not made`, { host: server.name });
-  if (made.isMounted) return mountpointOf(made, server);
-  // Linux lets only root mount, whatever "zfs allow" says (zfs-allow(8)).
-  await server.run(zfs.mount({ ...config, sudo: true }, name)).catch(async (error: unknown) => {
-    if ((await list())?.[0]?.isMounted !== true) throw error; // as above
-  });
-  return mountpointOf({ ...made, isMounted: true }, server);
+  return mounted(made, server, config);
 }

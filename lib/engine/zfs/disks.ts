@@ -1,6 +1,7 @@
 import type { DiskId } from '../../opennebula/ids';
 import type { ManifestFile } from '../../opennebula/manifest';
 import type { StoredDisk } from '../inventory';
+import type { Found, VmDataset } from './vm-dataset';
 
 /** Says in a property of a snapshot what its disks are, so that a list needs to open none: `0:1048576:1024.1:65536`. */
 export function formatDisks(held: readonly ManifestFile[], sizesMb: ReadonlyMap<DiskId, number>): string {
@@ -19,4 +20,11 @@ export function parseDisks(text: string | undefined): StoredDisk[] {
     return [{ id: Number(id) as DiskId, file: `disk.${id}`, sizeBytes: Number(bytes), virtualSizeMb }];
   });
   return disks.sort((a, b) => a.id - b.id);
+}
+
+/** The size of a backup, in MB, as its snapshot says; its files are listed only where that says nothing. */
+export async function storedMbOf({ backup, folder }: Found, { server }: VmDataset): Promise<number> {
+  const told = parseDisks(backup.properties.disks);
+  const held = told.length > 0 ? told : await server.files.list(folder, []);
+  return Math.ceil(held.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0) / 2 ** 20);
 }

@@ -26,6 +26,7 @@ import { holds, missingDisk, pointFiles } from '../point-files';
 import { backUp } from './backup';
 import { parseZfsConfig, type ZfsConfig } from './config';
 import { ensureDatastore } from './create';
+import { storedMbOf } from './disks';
 import { zfsExamination } from './examination';
 import { ZfsInventory } from './inventory';
 import { destroyBackups, shrink } from './remove';
@@ -59,7 +60,7 @@ export class ZfsEngine implements Engine {
       return { totalBytes: own.usedBytes + own.availableBytes, freeBytes: own.availableBytes };
     const [parent] = await server.run(zfs.list(dataset, 'filesystem'));
     const available = parent?.availableBytes ?? 0;
-    const free = Math.min(available, quotaBytes ?? available);
+    const free = Math.min(available, quotaBytes || available);
     return { totalBytes: free, freeBytes: free };
   }
 
@@ -71,7 +72,7 @@ export class ZfsEngine implements Engine {
 
   async discard(vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {
     const dataset = await this.#dataset(vmId);
-    await destroyBackups(dataset, [source], this.#context.signal, { evenAbortedMs: DISCARD_LIMIT_MS });
+    await destroyBackups(dataset, [source], this.#context.signal, undefined, { evenAbortedMs: DISCARD_LIMIT_MS });
   }
 
   async files(point: Point): Promise<PointFiles> {
@@ -107,12 +108,11 @@ export class ZfsEngine implements Engine {
     if (chain.length <= keepLast) return undefined;
     const dataset = await this.#dataset(vmId);
     const kept = chain.slice(chain.length - keepLast) as unknown as Chain;
-    const { folder } = await dataset.find(kept[0].source, `increment ${kept[0].id}`);
-    const held = await dataset.server.files.list(folder, []);
+    const found = await dataset.find(kept[0].source, `increment ${kept[0].id}`);
+    const sizeMb = await storedMbOf(found, dataset);
     const old = chain.slice(0, chain.length - keepLast).map(({ source }) => source);
-    await destroyBackups(dataset, old, this.#context.signal);
-    const bytes = held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    return { sizeMb: Math.ceil(bytes / 2 ** 20), chain: kept };
+    await destroyBackups(dataset, old, this.#context.signal, found.state);
+    return { sizeMb, chain: kept };
   }
 
   pointOf({ path, jobId, chain }: BackupUrl): Point {
@@ -160,8 +160,8 @@ export class ZfsEngine implements Engine {
 
   /** Destroys backups, and gives back what only they needed. */
   async #destroy(dataset: VmDataset, sources: readonly string[]): Promise<void> {
-    const left = await destroyBackups(dataset, sources, this.#context.signal);
-    if (left === 'the newest is gone') await shrink(dataset, this.#context);
+    const { isNewestGone, place } = await destroyBackups(dataset, sources, this.#context.signal);
+    if (isNewestGone && place !== undefined) await shrink(dataset, place, this.#context);
   }
 
   /** Finds the file that a URL names. Throws `notFound`. */

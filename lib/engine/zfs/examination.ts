@@ -1,4 +1,5 @@
 import type { Command } from '../../command/command';
+import { isOpenToAll } from '../../command/folder';
 import { quote } from '../../command/quote';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
@@ -11,7 +12,7 @@ import { spaceCheck } from '../examined-folder';
 import { SENDER_PROGRAMS, SERVER_PROGRAMS } from '../known-programs';
 import { throttleLinks, throttlePrograms } from '../throttle-link';
 import type { ZfsConfig } from './config';
-import { ifMissing, mountpointOf } from './vm-dataset';
+import { checkReadable, ifMissing, mountpointOf } from './vm-dataset';
 
 /** What is full of its quota by this share has reached it: ZFS stops a little before. */
 const REACHED_SHARE = 0.95;
@@ -95,11 +96,17 @@ class ServerLinks {
     for (const one of own === undefined ? [root] : [root, own]) {
       if (!one.isMounted && one.mountpoint?.startsWith('/'))
         return { state: 'failure', says: `${one.name} is not mounted`, mend: this.#byRoot(`zfs mount ${one.name}`) };
+      checkReadable(one, this.#config);
       const folder = mountpointOf(one, this.#host);
       const isOthers = await this.#host.run(zfs.checkOwner(folder, user)).then(() => undefined, asDriverError);
       if (isOthers?.kind === 'failed')
         return { state: 'failure', says: isOthers.what, mend: this.#byRoot(quote(['chown', `${user}:`, folder])) };
       if (isOthers !== undefined) throw isOthers;
+      if (one === own && (await this.#host.run(isOpenToAll(folder))))
+        return {
+          ...{ state: 'warning', says: `every login there can read the backups in ${folder}` },
+          mend: this.#byRoot(quote(['chmod', '700', folder])),
+        };
     }
     return fine(
       own === undefined ? `${dataset} is mounted, and holds nothing of this datastore yet` : `${this.#own} is mounted`,

@@ -26,13 +26,14 @@ export async function note(
 }
 
 /** Forgets backups that are to be destroyed, or were never stored. */
-export function forget(
+export async function forget(
   { server, vmId }: VmDataset,
   place: AbsolutePath,
   sources: readonly string[],
   options?: RunOptions,
-): Promise<undefined> {
-  return server.run(removeNotes(joinPath(place, NOTES, vmId), sources), options);
+): Promise<void> {
+  for (const some of zfs.portionsOf(sources))
+    await server.run(removeNotes(joinPath(place, NOTES, vmId), some), options);
 }
 
 /** Where the notes of a datastore's dataset are; undefined when the dataset is gone. Throws `failed` when it is not mounted. */

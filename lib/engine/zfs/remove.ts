@@ -1,32 +1,41 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeOthers } from '../../command/copy';
 import { holdLock } from '../../command/lock';
 import * as zfs from '../../command/zfs';
 import { asDriverError, DriverError } from '../../errors';
 import type { RunOptions } from '../../host/host';
 import { startKeeper } from '../../host/keeper';
-import { joinPath } from '../../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
-import { bringTo } from './apply';
 import { INCOMING } from './backup';
 import { forget, placeOf } from './notes';
-import type { VmDataset } from './vm-dataset';
+import type { State, VmDataset } from './vm-dataset';
 
 /** How often a busy dataset is tried again, and the pause before, in milliseconds: somebody may just be reading it. */
 const BUSY_TRIES = 10;
 const BUSY_PAUSE_MS = 1_000;
 
+/** What destroying backups leaves. */
+interface Destroyed {
+  /** The dataset itself still holds what only the newest backup had. */
+  readonly isNewestGone: boolean;
+  /** Where the datastore's dataset is mounted. */
+  readonly place: AbsolutePath | undefined;
+}
+
 /**
- * Destroys backups, all in one step; those that are gone are fine. Returns what stays: when the newest is gone, the
- * dataset itself still holds what only that one had. Throws `locked` when somebody goes on using one.
+ * Destroys backups, all in one step unless they are very many; those that are gone are fine. Looks at the dataset unless
+ * it was looked at. Throws `locked` when somebody goes on using one.
  */
 export async function destroyBackups(
   dataset: VmDataset,
   sources: readonly string[],
   signal: AbortSignal,
+  seen?: State,
   options?: RunOptions,
-): Promise<'newer ones stay' | 'the newest is gone'> {
+): Promise<Destroyed> {
   const { server, access, name } = dataset;
-  const state = await dataset.lookInPool(sources, options);
+  const state = seen ?? (await dataset.lookInPool(sources, options));
   const place = await placeOf(server, dataset.parent, options);
   const forgetAll = async (): Promise<void> => {
     if (place !== undefined) await forget(dataset, place, sources, options);
@@ -40,30 +49,30 @@ export async function destroyBackups(
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
-  if (held.length > 0) await server.run(zfs.release(access, name, held), options);
-  const all = doomed.map(({ source }) => source);
-  if (all.length > 0) await whileBusy(() => server.run(zfs.destroySnapshots(access, name, all), options), signal);
+  for (const some of zfs.portionsOf(held)) await server.run(zfs.release(access, name, some), options);
+  for (const some of zfs.portionsOf(doomed.map(({ source }) => source)))
+    await whileBusy(() => server.run(zfs.destroySnapshots(access, name, some), options), signal);
   if (!isForgotten) await forgetAll();
-  return isGone ? 'the newest is gone' : 'newer ones stay';
+  return { isNewestGone: isGone, place };
 }
 
 /**
  * Gives back the space that a VM's dataset itself needs: destroys it when it has no snapshot left, else goes back to the
  * newest that is left; unless somebody is about to fill it.
  */
-export async function shrink(dataset: VmDataset, { log }: EngineContext): Promise<void> {
+export async function shrink(dataset: VmDataset, place: AbsolutePath, { log }: EngineContext): Promise<void> {
   const { server, access, name } = dataset;
   try {
-    const place = await placeOf(server, dataset.parent);
-    if (place === undefined) return;
     const keeper = await startKeeper(server, holdLock(joinPath(place, INCOMING, dataset.vmId, '.lock'), 0));
     try {
       const state = await dataset.look();
       const newest = state?.backups.at(-1);
-      if (state?.isEmpty) await server.run(zfs.destroy(access, name));
+      // Files of which no backup is left may stay nowhere, also where somebody else's snapshots, or rights that only root has, keep the dataset.
+      const empty = async (): Promise<void> => state && server.run(removeOthers(state.mountpoint, []));
+      if (state?.isEmpty) await server.run(zfs.destroy(access, name)).catch(empty);
+      else if (newest === undefined) await empty();
       // Where somebody else has a newer snapshot, its data is not ours to free.
-      else if (state !== undefined && newest !== undefined && state.isNewest(newest))
-        await bringTo(newest, dataset, state);
+      else if (state?.isNewest(newest)) await server.run(zfs.rollback(access, name, newest.source));
     } finally {
       await keeper.end();
     }

@@ -7,19 +7,32 @@ import { type AbsolutePath, type DatastoreId, joinPath, parseAbsolutePath, type 
 import type { VmToBackUp } from '../../opennebula/vm';
 import type { BackupSource } from '../engine';
 import type { ZfsConfig } from './config';
+import { formatZfsUrl } from './url';
 
 /** A snapshot of ours. */
 export type Backup = Dataset & { readonly source: string };
 
-/** A VM's dataset as it is now. */
-export interface State {
-  readonly mountpoint: AbsolutePath;
+/** A VM's dataset as it is now, mounted or not. */
+interface Seen {
+  readonly own: Dataset;
   /** Our snapshots, the oldest first. */
   readonly backups: readonly Backup[];
   /** Whether the newest snapshot of all, whosever they are, is that one. */
   readonly isNewest: (backup: Backup) => boolean;
   /** Neither we nor anybody else has a snapshot of it, nor a dataset below it. */
   readonly isEmpty: boolean;
+}
+
+/** The same, mounted. */
+export interface State extends Seen {
+  readonly mountpoint: AbsolutePath;
+}
+
+/** One backup, where its files are, and the dataset as it was when it was found. */
+export interface Found {
+  readonly state: State;
+  readonly backup: Backup;
+  readonly folder: AbsolutePath;
 }
 
 /** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
@@ -41,6 +54,12 @@ export class VmDataset {
 
   /** Looks at it; undefined when there is none. A dry run finds these backups. Throws `failed` when it is there but not mounted. */
   async look(dryRun: readonly Dataset[] = [], options?: RunOptions): Promise<State | undefined> {
+    const seen = await this.see(dryRun, options);
+    return seen && { ...seen, mountpoint: mountpointOf(seen.own, this.server) };
+  }
+
+  /** The same, but it need not be mounted. */
+  async see(dryRun: readonly Dataset[], options?: RunOptions): Promise<Seen | undefined> {
     const listed = await this.server.run(zfs.list(this.name, 'all', dryRun), options).catch(ifMissing);
     const own = listed?.find(({ snapshot }) => snapshot === undefined);
     if (listed === undefined || own === undefined) return undefined;
@@ -48,7 +67,7 @@ export class VmDataset {
       .filter(({ name, snapshot }) => name === this.name && snapshot !== undefined)
       .sort((a, b) => a.createdInTransaction - b.createdInTransaction);
     return {
-      mountpoint: mountpointOf(own, this.server),
+      own,
       backups: snapshots.filter((one): one is Backup => one.source !== undefined),
       isNewest: ({ source }) => snapshots.at(-1)?.source === source,
       isEmpty: snapshots.length === 0 && !listed.some(({ name }) => name !== this.name),
@@ -66,10 +85,10 @@ export class VmDataset {
   }
 
   /** Finds one backup, and where its files are. Throws `notFound`. */
-  async find(source: string, what: string): Promise<{ readonly backup: Backup; readonly folder: AbsolutePath }> {
+  async find(source: string, what: string): Promise<Found> {
     const state = await this.lookInPool([source]);
     const backup = state?.backups.find((one) => one.source === source);
-    if (state !== undefined && backup !== undefined) return { backup, folder: folderOf(state, source) };
+    if (state !== undefined && backup !== undefined) return { state, backup, folder: folderOf(state, source) };
     throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
       host: this.server.name,
       hint: 'Every other backup can be restored without it',
@@ -126,10 +145,34 @@ export function mountpointOf({ name, mountpoint, isMounted }: Dataset, server: H
   if (!isMounted) {
     throw new DriverError('failed', `the dataset ${name} is not mounted`, {
       host: server.name,
-      hint: `Mount it there: zfs mount ${name}`,
+      hint: `Mount it there: zfs mount ${name}; an encrypted one with -l`,
     });
   }
   return parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
+}
+
+/** The mountpoint of a filesystem, which is mounted where it is not: an action that died had made it a moment before. Throws `failed` or `config`. */
+export async function mounted(dataset: Dataset, server: Host, config: ZfsConfig): Promise<AbsolutePath> {
+  const { name, isMounted, mountpoint } = dataset;
+  checkReadable(dataset, config);
+  if (isMounted || !mountpoint?.startsWith('/')) return mountpointOf(dataset, server);
+  // Linux lets only root mount, whatever "zfs allow" says (zfs-allow(8)).
+  await server.run(zfs.mount({ ...config, sudo: true }, name)).catch(async (error: unknown) => {
+    const [now] = await server.run(zfs.list(name, 'filesystem'));
+    if (now?.isMounted !== true) throw error; // another action may have mounted it at the same moment
+  });
+  return mountpointOf({ ...dataset, isMounted: true }, server);
+}
+
+/** Checks that a restore would find what is stored there. Throws `config` or `failed`. */
+export function checkReadable({ name, mountpoint, hidesSnapshots }: Dataset, { user, server }: ZfsConfig): void {
+  if (mountpoint?.startsWith('/'))
+    formatZfsUrl(user, server, parseAbsolutePath(mountpoint, 'the mountpoint', 'failed'));
+  if (!hidesSnapshots) return;
+  throw new DriverError('failed', `no snapshot of ${name} can be read: it has snapdir=disabled`, {
+    host: server,
+    hint: `Run there as root: zfs set snapdir=hidden ${name}`,
+  });
 }
 
 /** For an error that says that something is not there: a dataset or a file, not zfs itself. */

@@ -160,3 +160,21 @@ t.test('damage is found by a check, where a chain would only show other data', a
   truncateSync(join(folder, 'base'), 200_000);
   await t.rejects(host.run(qemuImg.check(at('base'))), failure('damaged', /base is damaged/));
 });
+
+t.test('a disk that is made smaller and grows again shows nothing of what it was', async (t) => {
+  for (const [small, old] of [
+    [100_352, MIB],
+    [65_536, MIB],
+    [100_352, 100_864],
+  ] as const) {
+    rmSync(join(folder, 'resized'), { force: true });
+    tool('qemu-img', 'create', '-f', 'qcow2', 'resized', String(old));
+    write('resized', 'qcow2', `write -P 7 0 ${old}`);
+    const tail = qemuImg.zeroTail(at('resized'), small, old);
+    t.equal(tail === undefined, small % 65_536 === 0);
+    if (tail !== undefined) await host.run(tail);
+    await host.run(qemuImg.resize(at('resized'), small, 'smaller'));
+    await host.run(qemuImg.resize(at('resized'), 2 * MIB, 'larger'));
+    write('resized', 'qcow2', `read -P 7 0 ${small}`, `read -P 0 ${small} ${2 * MIB - small}`);
+  }
+});

@@ -26,3 +26,12 @@ t.test('notes are found, and removed with their folder', async (t) => {
   run(removeNotes(`${root}/10` as AbsolutePath, ['abc1']));
   t.notOk(existsSync(join(folder, '10')), 'an empty one goes');
 });
+
+t.test('what forgets very many notes does not name them all in a log', async (t) => {
+  const folder = t.testdir({ 7: {} });
+  const command = removeNotes(`${folder}/7` as AbsolutePath, ['abc1', 'abc2']);
+  t.equal(command.purpose, 'forget 2 backups');
+  run(command);
+  run(command);
+  t.notOk(existsSync(join(folder, '7')), 'and a folder that is gone is fine');
+});

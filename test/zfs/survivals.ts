@@ -1,0 +1,147 @@
+import type { Test } from 'tap';
+import type { Host } from '../../lib/host/host';
+import type { Hosts } from '../../lib/host/hosts';
+import type { VmId } from '../../lib/opennebula/ids';
+import { extend, imageOf, type Kept, lay, samePoint } from '../conformance/scene';
+import type { Story } from '../conformance/story';
+import type { ZfsWorld } from '../conformance/zfs-bed';
+import { failure } from '../helpers/failure';
+import { allowed } from '../helpers/zfs-rights';
+
+const none = (vmId: number): Kept => ({ vmId: vmId as VmId, jobId: undefined, chain: [], stages: [] });
+
+/** What others do to a server, or a dead action leaves there, and the next backup has to get over by itself. */
+export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: Story): Promise<void> {
+  const [first] = story.neighbour;
+
+  await t.test('a bookmark that is newer than the newest backup', async (t) => {
+    const dataset = 'tank/blank/100/21';
+    const older = await extend(bed, bed.open(), none(21), first);
+    const newer = await extend(bed, bed.open(), none(21), story.foreign);
+    await machine.sh(`zfs bookmark ${dataset}@one-backup-${newer.chain[0]?.source} ${dataset}#zrepl_CURSOR`);
+    await bed.open().remove(imageOf(newer));
+    await samePoint(t, bed, older, first, story);
+    const next = await extend(bed, bed.open(), none(21), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+    t.equal(await machine.sh(`zfs list -Ho name -t bookmark ${dataset}`), `${dataset}#zrepl_CURSOR`);
+  });
+
+  await t.test('datasets that are not mounted', async (t) => {
+    const dataset = 'tank/blank/100/22';
+    const kept = await extend(bed, bed.open(), none(22), first);
+    await machine.sh('zfs unmount tank/blank/100');
+    const next = await extend(bed, bed.open(), none(22), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+    await machine.sh(`zfs mount -a && zfs set canmount=off ${dataset}`);
+    const off = bed.open().backup(await lay(bed, none(22), first));
+    await t.rejects(off, failure('failed', /property is set to 'off' \(on server\)\. .*zfs set canmount=on/));
+    await machine.sh(`zfs set canmount=on ${dataset} && zfs mount ${dataset}`);
+    await samePoint(t, bed, kept, first, story);
+
+    const attributes = { ZFS_DATASET: 'tank/locked' };
+    await machine.sh(`echo 12345678 | zfs create -o encryption=on -o keyformat=passphrase tank/locked
+      chown oneadmin: /tank/locked`);
+    await bed.open({ attributes }).prepare?.();
+    await machine.sh('zfs unmount tank/locked && zfs unload-key tank/locked');
+    const locked = bed.open({ attributes }).backup(await lay(bed, none(22), first));
+    await t.rejects(locked, failure('failed', /key not loaded \(on server\)\. .*zfs load-key -r/));
+  });
+
+  await t.test('rm of the last backup while another one is sent', async (t) => {
+    const kept = await extend(bed, bed.open(), none(23), first);
+    let removed: Promise<void> | undefined;
+    const hosts = (real: Hosts): Hosts =>
+      before(real, /transfer the backup/, () => {
+        removed ??= bed.open().remove(imageOf(kept));
+        return removed;
+      });
+    const next = await extend(bed, bed.open({ hosts }), none(23), story.foreign);
+    t.ok(removed, 'it happened');
+    await samePoint(t, bed, next, story.foreign, story);
+  });
+
+  await t.test('a manifest that is damaged', async (t) => {
+    await extend(bed, bed.open(), none(23), first);
+    await machine.sh('echo "{}" >/tank/blank/100/23/manifest.json');
+    const next = await extend(bed, bed.open(), none(23), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+  });
+
+  await t.test('a server whose datastore came back without the template, and files in its place', async (t) => {
+    const attributes = { ZFS_DATASET: 'tank/back' };
+    await machine.sh(`zfs create tank/back && zfs create tank/back/100 && chown oneadmin: /tank/back /tank/back/100
+      echo secret >/tank/back/file`);
+    const refused = bed.open({ attributes }).backup(await lay(bed, none(24), first));
+    const says =
+      /^\/tank\/back\/file would be in every VM's dataset.* \(on server\)\. Move all files of tank\/back elsewhere/;
+    await t.rejects(refused, failure('failed', says));
+    await machine.sh('rm /tank/back/file');
+    await extend(bed, bed.open({ attributes }), none(24), first);
+    t.equal(await machine.sh('ls -A /tank/back/100/24 | grep -c "^disk"'), '1');
+  });
+
+  await t.test('a quota that was set by hand', async (t) => {
+    const quota = (): Promise<string> => machine.sh('zfs get -Hpo value quota tank/blank/100');
+    await bed.open().prepare?.();
+    await machine.sh('zfs set quota=7G tank/blank/100');
+    await bed.open().prepare?.();
+    t.equal(await quota(), String(7 * 2 ** 30), 'it stays');
+    await bed.open({ attributes: { ZFS_QUOTA: '6G' } }).prepare?.();
+    t.equal(await quota(), String(6 * 2 ** 30));
+    await bed.open({ attributes: { ZFS_QUOTA: 'none' } }).prepare?.();
+    t.equal(await quota(), '0');
+  });
+
+  await t.test('rights that do not reach to destroy a dataset', async (t) => {
+    await machine.sh(allowed());
+    const delegated = bed.open({ attributes: { ZFS_SUDO: 'NO' } });
+    const kept = await extend(bed, delegated, none(25), first);
+    await delegated.remove(imageOf(kept));
+    t.equal(await machine.sh('ls -A /tank/blank/100/25'), '', 'no file of the VM stays');
+    const next = await extend(bed, delegated, none(25), story.foreign);
+    await samePoint(t, bed, next, story.foreign, story);
+    await machine.sh('zfs unallow -r oneadmin tank');
+  });
+
+  await t.test('a datastore that others cannot read, and one that nobody could', async (t) => {
+    const unprivileged = 'setpriv --reuid 65534 --regid 65534 --clear-groups cat /tank/blank/100/23/disk.0';
+    t.match((await machine.run(unprivileged)).stderr, /Permission denied/);
+
+    await machine.sh('zfs create -o "mountpoint=/my backups" tank/blanks && chown oneadmin: "/my backups"');
+    const blanks = bed.open({ attributes: { ZFS_DATASET: 'tank/blanks' } }).backup(await lay(bed, none(26), first));
+    await t.rejects(blanks, failure('config', /the path \/my backups cannot stand in a backup URL/));
+    if ((await machine.run('zfs set snapdir=disabled tank/blank')).code !== 0) return; // before OpenZFS 2.3
+    const hidden = bed.open().backup(await lay(bed, none(26), first));
+    await t.rejects(hidden, failure('failed', /it has snapdir=disabled \(on server\)\. .*zfs set snapdir=hidden/));
+    await machine.sh('zfs inherit snapdir tank/blank');
+    t.equal(await machine.sh('zfs list -Ho name -r tank | grep -c "blanks/\\|/26$" || true'), '0', 'nothing was made');
+  });
+
+  await t.test('sudo lets no property through that the driver does not set', async (t) => {
+    const asked = (setting: string): Promise<string> =>
+      machine.sh(
+        `sudo -n -l zfs clone -o atime=off -o ${setting} tank/blank@one-template tank/blank/100/1 >/dev/null 2>&1 && echo yes || echo no`,
+        { user: 'oneadmin' },
+      );
+    t.equal(await asked('compression=lz4'), 'yes');
+    for (const setting of ['setuid=on', 'sharenfs=on', 'mountpoint=none']) t.equal(await asked(setting), 'no', setting);
+  });
+}
+
+/** The hosts, but something happens before a step. */
+function before(real: Hosts, step: RegExp, act: () => Promise<unknown>): Hosts {
+  const wrapped = (host: Host): Host => ({
+    ...{ name: host.name, files: host.files },
+    async run(command, options) {
+      if (step.test(command.purpose)) await act();
+      return host.run(command, options);
+    },
+    programs: (names) => host.programs(names),
+    mention: (command, condition) => host.mention(command, condition),
+  });
+  return {
+    local: real.local,
+    at: async (name, user) => wrapped(await real.at(name, user)),
+    close: () => real.close(),
+  };
+}
