@@ -1,4 +1,5 @@
 import { grouped, linksOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { disksText, healthText, sizeText, timeText } from './backup-texts';
 import type { Comparison } from './oned-backups';
 import type { Screen } from './screen';
@@ -34,11 +35,11 @@ function chainTitle({ point }: PlacedPoint, members: readonly PlacedPoint[]): st
 }
 
 function lineOf(placed: PlacedPoint, comparison: Comparison | undefined, screen: Screen): string {
-  const { point, problem } = placed;
+  const { point } = placed;
   const kind = point.type === 'INCREMENT' ? 'inc ' : point.type === 'FULL' ? 'full' : '?   ';
   const health = healthText(placed);
   const orphan = comparison?.onlyServer.includes(point) ? ', not in oned' : '';
-  const tone = problem !== undefined ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
+  const tone = problemOf(placed) !== undefined ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
   const facts = [String(point.incrementId ?? '?').padStart(2), kind, point.source, timeText(point.timeMs)];
   const size = sizeText(point.storedBytes);
   const disks = `disk ${disksText(point)}`;

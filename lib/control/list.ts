@@ -1,8 +1,9 @@
 import type { StoredPoint } from '../engine/inventory';
 import { chainUpToPoint, dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { DriverError } from '../errors';
 import { parseVmId } from '../opennebula/ids';
-import { csvLine, healthText, sizeText, timeText } from './backup-texts';
+import { csvLine, flawsText, healthText, sizeText, timeText } from './backup-texts';
 import { usage } from './call';
 import { treeOf } from './list-tree';
 import { askOned, type Comparison, compareWithOned, type OnedAnswer } from './oned-backups';
@@ -77,8 +78,12 @@ function print(placed: readonly PlacedPoint[], comparison: Comparison | undefine
     screen.table(columns, placed.map(rowOf));
   }
   if (placed.length === 0) screen.note('no backups');
-  const broken = placed.filter(({ problem }) => problem !== undefined).length;
-  if (broken > 0) screen.warn(`${broken} of ${placed.length} backups cannot be restored`);
+  const wrong = placed.filter((one) => problemOf(one) !== undefined);
+  const parts = wrong.filter(({ broken }) => broken === undefined).length;
+  if (wrong.length > 0) {
+    const inPart = parts === 0 ? '' : `, ${parts} of them but for the disks that are damaged`;
+    screen.warn(`${wrong.length} of ${placed.length} backups cannot be restored${inPart}`);
+  }
   for (const { vmId, incrementId, source, imageId } of comparison?.onlyOned ?? [])
     screen.warn(`only oned: increment ${incrementId ?? 0} (${source}) of VM ${vmId ?? '?'}, image ${imageId}`);
   for (const { vmId, incrementId, source } of comparison?.onlyServer ?? [])
@@ -94,7 +99,8 @@ function rowOf(placed: PlacedPoint): string[] {
 
 /** A backup as JSON and CSV tell it. */
 export function backupDocument(placed: PlacedPoint) {
-  const { point, problem, supersededBy, missing, parent } = placed;
+  const { point, supersededBy, missing, parent } = placed;
+  const problem = problemOf(placed);
   const { timeMs, vmName = null, jobId = null, imageId = null, storedBytes = null, ...rest } = point;
   return {
     ...{ ...rest, vmName, jobId, imageId, storedBytes },
@@ -129,7 +135,9 @@ function printCsv(placed: readonly PlacedPoint[], comparison: Comparison | undef
     const needed = dependantsOf(one).length;
     const stored = [new Date(rest.timeMs).toISOString(), rest.storedBytes, rest.disks.map(({ id }) => id).join(' ')];
     const row = [vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...stored];
-    screen.print(csvLine([...row, rest.hasManifest ? 'yes' : 'no', one.problem ?? 'ok', needed, oned]));
+    screen.print(
+      csvLine([...row, rest.hasManifest ? 'yes' : 'no', problemOf(one) ?? flawsText(one.point, 'ok'), needed, oned]),
+    );
   }
   for (const { vmId, imageId, incrementId, source } of comparison?.onlyOned ?? [])
     screen.print(

@@ -53,7 +53,7 @@ export async function storedBackups(
 function unclear(placed: readonly PlacedPoint[]): StoredPoint[] {
   const found = new Map<string, StoredPoint>();
   const add = (point: StoredPoint): void => {
-    const isKnown = point.imageId !== undefined || point.defect !== undefined;
+    const isKnown = point.imageId !== undefined || point.defects.length > 0;
     if (!isKnown && !point.standsAlone) found.set(keyOf(point), point);
   };
   for (const { point, parent, missing } of placed) {

@@ -1,5 +1,7 @@
 import type { Damage, LostPoint } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+import { holdsDisk } from '../engine/inventory-problems';
+import type { DiskId } from '../opennebula/ids';
 import type { OnedBackup } from './oned-backups';
 
 /** Something wrong, as it is told. */
@@ -81,8 +83,8 @@ function goneWith(disks: readonly number[]): string {
 }
 
 /** What cannot be restored without that disk of a backup: what builds on it for as long as each holds the disk. */
-function needing({ children }: PlacedPoint, diskId: number | null): string[] {
+function needing({ children }: PlacedPoint, diskId: DiskId | null): string[] {
   return children
-    .filter(({ point }) => !point.standsAlone && (diskId === null || point.disks.some(({ id }) => id === diskId)))
+    .filter(({ point }) => !point.standsAlone && (diskId === null || holdsDisk(point, diskId)))
     .flatMap((child) => [child.point.source, ...needing(child, diskId)]);
 }

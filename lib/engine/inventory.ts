@@ -12,6 +12,14 @@ export interface StoredDisk {
   readonly virtualSizeMb?: number | undefined;
 }
 
+/** Something that can be seen to be wrong with a file of a backup: it is gone, cut short or no manifest. */
+export interface Defect {
+  readonly file: string;
+  /** The disk that it holds; undefined: nothing that a disk is restored from. */
+  readonly diskId: DiskId | undefined;
+  readonly what: string;
+}
+
 /** One backup as the server itself knows it; what its list does not tell is undefined. */
 export interface StoredPoint {
   readonly vmId: VmId;
@@ -36,8 +44,7 @@ export interface StoredPoint {
   readonly hasManifest: boolean;
   /** Restores alone, although it is an increment. */
   readonly standsAlone: boolean;
-  /** What can be seen to be wrong with it: a file is gone or cut short. */
-  readonly defect?: string | undefined;
+  readonly defects: readonly Defect[];
 }
 
 /** A backup that was stored and that nobody removed through its engine, and that is gone. */

@@ -5,7 +5,7 @@ import { DriverError } from '../../errors';
 import { type AbsolutePath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
-import { defectOf, pointOfLayout, withManifest } from '../inventory-points';
+import { defectsOf, pointOfLayout, withManifest } from '../inventory-points';
 import { checksOf } from './checks';
 import { leftoversOf } from './leftovers';
 import { type InventoryMeans, listRepositories, pointsOf } from './listing';
@@ -58,7 +58,7 @@ export class ResticInventory implements Inventory {
     const manifest = text && parseManifest(text.toString(), `the manifest of snapshot ${listed.source}`);
     const storedBytes = held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     let point = pointOfLayout({ ...listed, files: held, storedBytes });
-    if (manifest !== undefined) point = { ...withManifest(point, manifest), defect: defectOf(manifest, held) };
+    if (manifest !== undefined) point = { ...withManifest(point, manifest), defects: defectsOf(manifest, held) };
     else if (point.type === 'INCREMENT' && !point.disks.some(({ file }) => file.endsWith('.rbdiff'))) {
       const isOne = await Promise.all(point.disks.map(({ file }) => this.#isIncrement(repository, listed, path(file))));
       if (isOne.length > 0 && !isOne.includes(true)) point = { ...point, type: 'FULL' };

@@ -55,15 +55,15 @@ class BackupCheck {
   }
 
   async run(read: readonly ManifestFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
-    const { defect } = this.#point;
-    if (defect !== undefined) return [this.#damage(/^disk\.[^ ]+/.exec(defect)?.[0], defect)];
-    const found = await this.#wrongData(read, bandwidthLimitKib);
-    const wrong = new Set(found.map(({ diskId }) => diskId));
+    const found = this.#point.defects.map(({ file, what }) => this.#damage(file, what));
+    const isKnown = (name: string): boolean => found.some(({ file }) => file === name);
+    const unread = read.filter(({ name }) => !isKnown(name));
+    found.push(...(await this.#wrongData(unread, bandwidthLimitKib)));
     // What is known to be damaged need not be looked at for its form.
-    for (const { id, file } of this.#point.disks.filter((disk) => !wrong.has(disk.id))) {
+    for (const { file } of this.#point.disks.filter((disk) => !isKnown(disk.file))) {
       if (parseDiskFile(file)?.format === 'rbd') continue;
       const why = await this.#wrongForm(joinPath(this.#folder, file));
-      if (why !== undefined) found.push({ ...this.#damage(file, why), diskId: id, file });
+      if (why !== undefined) found.push(this.#damage(file, why));
     }
     return found;
   }
@@ -74,7 +74,7 @@ class BackupCheck {
     const hashes = await this.#server.run(limitKib === undefined ? sha256(paths) : sha256Slowly(paths, limitKib));
     return files
       .filter((file, index) => file.sha256 !== hashes[index])
-      .map(({ name: file }) => ({ ...this.#damage(file, `${file}: its checksum is not that of the manifest`), file }));
+      .map(({ name: file }) => this.#damage(file, `${file}: its checksum is not that of the manifest`));
   }
 
   /** What is wrong with the form of a disk: by qemu-img, or by its header alone. */
@@ -95,9 +95,8 @@ class BackupCheck {
     }
   }
 
-  #damage(file: string | undefined, what: string): Damage {
+  #damage(file: string, what: string): Damage {
     const { vmId, jobId, source } = this.#point;
-    const diskId = file === undefined ? undefined : parseDiskFile(file)?.diskId;
-    return { vmId, jobId, source, diskId, what };
+    return { vmId, jobId, source, diskId: parseDiskFile(file)?.diskId, file, what };
   }
 }

@@ -5,10 +5,10 @@ import { removeBackups } from '../../command/receiving';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { joinPath, parseAbsolutePath, parseVmId, type VmId } from '../../opennebula/ids';
-import { type Manifest, parseManifest } from '../../opennebula/manifest';
+import { MANIFEST_FILE, type Manifest, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
 import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
-import { defectOf, pointOfLayout, withManifest } from '../inventory-points';
+import { defect, defectsOf, pointOfLayout, withManifest } from '../inventory-points';
 import { needOnServer } from '../server-tools';
 import { temporaryLeftovers } from '../temporary-leftovers';
 import { checksOf } from './checks';
@@ -107,7 +107,11 @@ export class RsyncInventory implements Inventory {
     const point = pointOfLayout({
       ...{ vmId: parseVmId(vmId, 'a folder of the datastore'), repository: vmId, source, files, replaces: [], timeMs },
     });
-    if (text === undefined) return { point, manifest: undefined };
+    const flaws = vmXml === undefined ? [defect('vm.xml', 'vm.xml is gone')] : [];
+    if (text === undefined) {
+      const noText = point.hasManifest ? [defect(MANIFEST_FILE, `${MANIFEST_FILE} cannot be read`)] : [];
+      return { point: { ...point, defects: [...flaws, ...noText] }, manifest: undefined };
+    }
     const place = `manifest.json of backup ${source} of VM ${vmId}`;
     try {
       const manifest = parseManifest(text, place);
@@ -116,9 +120,10 @@ export class RsyncInventory implements Inventory {
       const isMerged = (manifest.replaces?.length ?? 0) > 0;
       const at = isMerged ? Math.min(noted, timeMs) : noted;
       const told = withManifest({ ...point, timeMs: at, jobId: manifest.jobId }, manifest);
-      return { point: { ...told, defect: defectOf(manifest, files) }, manifest };
+      return { point: { ...told, defects: defectsOf(manifest, files) }, manifest };
     } catch (error) {
-      return { point: { ...point, hasManifest: true, defect: asDriverError(error).message }, manifest: undefined };
+      const none = defect(MANIFEST_FILE, asDriverError(error).message);
+      return { point: { ...point, hasManifest: true, defects: [...flaws, none] }, manifest: undefined };
     }
   }
 }
