@@ -1,5 +1,6 @@
 import type { Inventory, StoredPoint } from '../engine/inventory';
 import { keyOf, type PlacedPoint, placePoints } from '../engine/inventory-chains';
+import { isRewritten } from '../engine/inventory-points';
 import { DriverError } from '../errors';
 import type { VmId } from '../opennebula/ids';
 import type { OpenedDatastore } from './open-datastore';
@@ -32,7 +33,7 @@ export async function storedBackups(
 ): Promise<StoredBackups> {
   const points = await inventory.points(vmId);
   const placed = placePoints(points);
-  const open = unclear(placed);
+  const open = unclear(placed, inventory);
   if (open.length === 0 || open.length > most) return { placed, unclear: open.length };
   const looked = new Map<string, StoredPoint>();
   const queue = [...open];
@@ -50,7 +51,7 @@ export async function storedBackups(
 }
 
 /** Backups without a place, and those that might be it, as far as looking at them can tell more than the list. */
-function unclear(placed: readonly PlacedPoint[]): StoredPoint[] {
+function unclear(placed: readonly PlacedPoint[], { isWrittenInto = false }: Inventory): StoredPoint[] {
   const found = new Map<string, StoredPoint>();
   const add = (point: StoredPoint): void => {
     const isKnown = point.imageId !== undefined || point.defects.length > 0;
@@ -58,7 +59,9 @@ function unclear(placed: readonly PlacedPoint[]): StoredPoint[] {
   };
   for (const { point, parent, missing } of placed) {
     if (point.type === 'UNKNOWN') add(point);
-    if (missing === undefined || parent !== undefined) continue;
+    const isOrphan = missing !== undefined && parent === undefined;
+    if (isWrittenInto && point.type === 'INCREMENT' && (isOrphan || isRewritten(point))) found.set(keyOf(point), point);
+    if (!isOrphan) continue;
     add(point);
     for (const { point: other } of placed) {
       const fits = other.vmId === point.vmId && other.repository === point.repository;

@@ -62,6 +62,11 @@ export function defectsOf(
   });
 }
 
+/** Whether a file of it is there, but not as its manifest says. */
+export function isRewritten({ disks, defects }: StoredPoint): boolean {
+  return disks.some(({ file }) => defects.some((one) => one.file === file));
+}
+
 /** Something wrong with the file of that name. */
 export function defect(file: string, what: string): Defect {
   return { file, diskId: parseDiskFile(file)?.diskId, what };

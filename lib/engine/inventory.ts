@@ -134,6 +134,9 @@ export interface Inventory {
   /** A full backup is downloaded as it lies there, so that it has the checksum of the manifest. */
   readonly sendsAsStored: boolean;
 
+  /** The stock driver may have written into what is stored: of what is not as its manifest says, `inspect` knows more. */
+  readonly isWrittenInto?: boolean;
+
   /** What can be checked of these backups, each part on its own. */
   checks(points: readonly StoredPoint[], extent: CheckExtent): Promise<readonly CheckItem[]>;
 

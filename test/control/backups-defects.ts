@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { StockRsyncDriver } from '../conformance/stock-rsync-driver';
 import { difference } from '../helpers/disk';
 import { type BackupsWorld, GONE, isStage } from './backups-world';
 
@@ -53,6 +54,24 @@ export function damageFolders(t: Test, b: BackupsWorld): void {
         { disk: null, what: 'vm.xml is gone', neededBy: [] },
       ],
     );
+    putBack();
+  });
+
+  t.test('the stock driver flattened a chain of ours', async (t) => {
+    new StockRsyncDriver(w.datastore).flatten(1, chain, 2);
+    const own = (await listed('--vm', '1')).filter(({ source }) => source !== b.foreign);
+    t.strictSame(
+      own.map(({ incrementId, type, problem }) => [incrementId, type, problem]),
+      [
+        [2, 'FULL', null],
+        [3, 'INCREMENT', null],
+      ],
+    );
+    await ok(call('verify', '--vm', '1', '--full'));
+    for (const [source, stage] of [[third, story.chain[2]] as const, [last, story.chain[3]] as const]) {
+      await ok(call('restore', '--vm', '1', '--source', source, '--to', at(`stock-${source}`)));
+      isStage(t, at(`stock-${source}`), stage);
+    }
     putBack();
   });
 

@@ -5,14 +5,17 @@ import { asDriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
-import type { Manifest, ManifestFile } from '../../opennebula/manifest';
+import type { ManifestFile } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
 import { sampled } from '../sampled';
 
-/** A backup and its manifest. */
+/** A file as a manifest names it; its checksum only where that is still its own. */
+export type NotedFile = Omit<ManifestFile, 'sha256'> & { readonly sha256?: string | undefined };
+
+/** A backup, and what its manifest says of its files. */
 interface Stored {
   readonly point: StoredPoint;
-  readonly manifest: Manifest | undefined;
+  readonly noted: readonly NotedFile[];
 }
 
 interface Place {
@@ -23,16 +26,16 @@ interface Place {
 /** One check for each backup: that its files are there, the form of its disks, and as much of the data as is asked for. */
 export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
   const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
-  const known = stored.flatMap(({ point, manifest }) =>
-    (manifest?.files ?? []).filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
+  const known = stored.flatMap(({ point, noted }) =>
+    noted.filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
   );
   const files = known.map(({ point, name, sizeBytes }) => ({
     key: `${point.vmId}/${point.source}/${name}`,
     sizeBytes,
   }));
   const read = sampled(files, extent);
-  return stored.map(({ point, manifest }) => {
-    const chosen = (manifest?.files ?? []).filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
+  return stored.map(({ point, noted }) => {
+    const chosen = noted.filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
     return {
       id: `backup:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
@@ -54,7 +57,7 @@ class BackupCheck {
     this.#hasQemu = hasQemu;
   }
 
-  async run(read: readonly ManifestFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
+  async run(read: readonly NotedFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
     const found = this.#point.defects.map(({ file, what }) => this.#damage(file, what));
     const isKnown = (name: string): boolean => found.some(({ file }) => file === name);
     const unread = read.filter(({ name }) => !isKnown(name));
@@ -68,7 +71,7 @@ class BackupCheck {
     return found;
   }
 
-  async #wrongData(files: readonly ManifestFile[], limitKib: number | undefined): Promise<Damage[]> {
+  async #wrongData(files: readonly NotedFile[], limitKib: number | undefined): Promise<Damage[]> {
     if (files.length === 0) return [];
     const paths = files.map(({ name }) => joinPath(this.#folder, name));
     const hashes = await this.#server.run(limitKib === undefined ? sha256(paths) : sha256Slowly(paths, limitKib));
