@@ -59,6 +59,15 @@ export function findingsOf(
     const neededBy = of === undefined || isOwn ? [] : needing(of, diskId);
     return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
   });
+  // One without a disk, and what only builds on such a one: no check looks at what is not there.
+  const unplaced = placed
+    .filter(({ broken, missing, point }) => {
+      const isTold = damages.some(({ vmId, source }) => vmId === point.vmId && source === point.source);
+      return broken !== undefined && missing === undefined && !isTold;
+    })
+    .map(({ point: { vmId: vm, incrementId: increment = null, source }, broken = '' }): Finding => {
+      return { vm, increment, source, disk: null, what: broken, neededBy: [] };
+    });
   const unknown = onlyOned
     .filter(
       ({ vmId, incrementId, source }) =>
@@ -74,7 +83,7 @@ export function findingsOf(
         neededBy: [],
       };
     });
-  return [...gone.values(), ...unknown, ...damaged];
+  return [...gone.values(), ...unknown, ...unplaced, ...damaged];
 }
 
 function goneWith(disks: readonly number[]): string {

@@ -56,7 +56,8 @@ export const verify: Subcommand = {
     const inventory = inventoryOf(opened);
     const answer = await askOned(opened, context);
     if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
-    const { placed } = await storedBackups(inventory, vmId);
+    // all are looked at: one whose place is not known would count as damaged
+    const { placed } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
