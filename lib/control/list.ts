@@ -45,6 +45,7 @@ export const list: Subcommand = {
       askOned(opened, context),
     ]);
     if ('why' in stored) screen.warn(stored.why);
+    for (const { message } of stored.failures) screen.warn(`not listed: ${message}`);
     if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
     if (stored.unclear > 0)
       screen.note(`the place of ${stored.unclear} backups is not clear from the list; --vm N looks at them`);
@@ -60,7 +61,7 @@ export const list: Subcommand = {
 };
 
 function nothing(error: DriverError): StoredBackups & { readonly why: string } {
-  return { placed: [], unclear: 0, why: error.message };
+  return { placed: [], unclear: 0, failures: [], why: error.message };
 }
 
 function print(placed: readonly PlacedPoint[], comparison: Comparison | undefined, screen: Screen): void {

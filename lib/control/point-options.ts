@@ -43,7 +43,8 @@ export async function findPoint(
   diskIds: readonly DiskId[] = [],
 ): Promise<{ readonly chosen: PlacedPoint; readonly inventory: Inventory }> {
   const inventory = inventoryOf(opened);
-  const { placed } = await storedBackups(inventory, wanted.vmId);
+  const { placed, failures } = await storedBackups(inventory, wanted.vmId);
+  for (const { message } of failures) screen.warn(`not looked into: ${message}`);
   const chosen = choosePoint(placed, wanted);
   const links = wholeChain(chosen, placed, diskIds);
   screen.note(`${pointText(chosen.point)} of ${timeText(chosen.point.timeMs)}, ${links.length} in its chain`);

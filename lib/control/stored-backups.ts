@@ -20,6 +20,8 @@ export function inventoryOf({ engine, driver }: Pick<OpenedDatastore, 'engine' |
 export interface StoredBackups {
   readonly placed: readonly PlacedPoint[];
   readonly unclear: number;
+  /** What parts of the datastore could not be listed with. */
+  readonly failures: readonly DriverError[];
 }
 
 /**
@@ -31,10 +33,11 @@ export async function storedBackups(
   vmId: VmId | undefined,
   most = vmId === undefined ? LOOKED_AT_MOST : Number.POSITIVE_INFINITY,
 ): Promise<StoredBackups> {
-  const points = await inventory.points(vmId);
+  const failures: DriverError[] = [];
+  const points = await inventory.points(vmId, (failure) => failures.push(failure));
   const placed = placePoints(points);
   const open = unclear(placed, inventory);
-  if (open.length === 0 || open.length > most) return { placed, unclear: open.length };
+  if (open.length === 0 || open.length > most) return { placed, unclear: open.length, failures };
   const looked = new Map<string, StoredPoint>();
   const queue = [...open];
   const worker = async (): Promise<void> => {
@@ -47,7 +50,7 @@ export async function storedBackups(
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return { placed: placePoints(points.map((point) => looked.get(keyOf(point)) ?? point)), unclear: 0 };
+  return { placed: placePoints(points.map((point) => looked.get(keyOf(point)) ?? point)), unclear: 0, failures };
 }
 
 /** Backups without a place, and those that might be it, as far as looking at them can tell more than the list. */

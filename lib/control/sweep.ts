@@ -34,9 +34,18 @@ export const sweep: Subcommand = {
     const { line, screen, signal } = context;
     const opened = await context.open(line.word('FILE|ID'));
     const inventory = inventoryOf(opened);
-    const [{ placed }, answer] = await Promise.all([storedBackups(inventory, undefined), askOned(opened, context)]);
+    const failures: DriverError[] = [];
+    const [{ placed, failures: unlisted }, answer] = await Promise.all([
+      storedBackups(inventory, undefined),
+      askOned(opened, context),
+    ]);
     if ('why' in answer) screen.note(`not compared with oned: ${answer.why}`);
-    const left = await inventory.leftovers();
+    for (const { message } of unlisted) screen.warn(`not listed: ${message}`);
+    failures.push(...unlisted);
+    const left = await inventory.leftovers((failure) => {
+      failures.push(failure);
+      screen.warn(`not looked into: ${failure.message}`);
+    });
     const old = replaced(placed, answer);
     const orphans = orphansOf(placed, answer);
     const removable = (all: readonly StoredPoint[], what: string): Leftover[] =>
@@ -67,14 +76,14 @@ export const sweep: Subcommand = {
       else screen.note('nothing is left over');
     }
     const removed: Leftover[] = [];
-    const failures: DriverError[] = [];
+    const kept: DriverError[] = [];
     for (const one of line.flag('yes') ? [...doomed, ...(withOrphans ? alone : [])] : []) {
       signal.throwIfAborted();
       try {
         await one.remove();
         removed.push(one);
       } catch (error) {
-        failures.push(asDriverError(error));
+        kept.push(asDriverError(error));
       }
     }
     signal.throwIfAborted();
@@ -87,8 +96,8 @@ export const sweep: Subcommand = {
     else if (doomed.length > 0) screen.note('nothing was removed: that takes --yes');
     if (alone.length > 0 && !(withOrphans && line.flag('yes')))
       screen.note('backups that oned does not list go only with --yes --orphans');
-    for (const { message } of failures) screen.warn(`not removed: ${message}`);
-    return failures[0]?.exitCode ?? 0;
+    for (const { message } of kept) screen.warn(`not removed: ${message}`);
+    return [...failures, ...kept][0]?.exitCode ?? 0;
   },
 };
 

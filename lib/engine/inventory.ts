@@ -1,3 +1,4 @@
+import type { DriverError } from '../errors';
 import type { DiskId, ImageId, IncrementId, JobId, VmId } from '../opennebula/ids';
 import type { Manifest } from '../opennebula/manifest';
 
@@ -120,13 +121,19 @@ export interface Leftover {
   readonly remove: () => Promise<void>;
 }
 
+/**
+ * Is told what a part of the datastore failed with, where the rest is done all the same; without one it is thrown. A failure of
+ * all parts, or of the server, is thrown in any case.
+ */
+export type TellFailure = (failure: DriverError) => void;
+
 /** What an engine tells and does without oned. All methods throw DriverError only. */
 export interface Inventory {
   /**
    * All backups of the datastore, or of one VM, in no order. It takes hardly longer than the engine's own list: nothing is
    * read of each backup. Throws `notFound` when the datastore's folder is not there.
    */
-  points(vmId?: VmId): Promise<readonly StoredPoint[]>;
+  points(vmId?: VmId, tell?: TellFailure): Promise<readonly StoredPoint[]>;
 
   /** Looks at one backup: its files, its manifest, and whether it is an increment if nothing else tells. Throws `notFound`. */
   inspect(point: StoredPoint): Promise<PointContent>;
@@ -144,11 +151,11 @@ export interface Inventory {
   lost?(vmId?: VmId): Promise<readonly LostPoint[]>;
 
   /** What dead actions left, on the server and here. */
-  leftovers(): Promise<readonly Leftover[]>;
+  leftovers(tell?: TellFailure): Promise<readonly Leftover[]>;
 
   /** Removes exactly these backups, and what only they needed. What is gone is fine. */
   removePoints(points: readonly StoredPoint[]): Promise<void>;
 
   /** Gives back the room of what no backup needs, in each repository; `dryRun`: only says how much. Tells a line for each. */
-  prune?(dryRun: boolean): Promise<readonly string[]>;
+  prune?(dryRun: boolean, tell?: TellFailure): Promise<readonly string[]>;
 }
