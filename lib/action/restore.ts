@@ -27,7 +27,8 @@ export const restore: Verb = {
     const image = parseImage(message.child('IMAGE'));
     const request = parseRestoreRequest(message);
     const chain = request.incrementId === undefined ? image.chain : chainUpTo(image.chain, request.incrementId);
-    const files = await engine().files({ vmId: image.vmId, jobId: image.jobId, chain });
+    const only = request.diskId === undefined ? [] : [request.diskId];
+    const files = await engine().files({ vmId: image.vmId, jobId: image.jobId, chain }, only);
     const stored = await engine().read(files.point, files.vmXml);
     const tpmState =
       files.tpm === undefined ? undefined : (await engine().read(files.point, files.tpm.path)).toString('base64');

@@ -1,5 +1,6 @@
 import type { StoredPoint } from '../engine/inventory';
 import type { PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 
 export { sizeText } from '../host/size-text';
 
@@ -27,10 +28,15 @@ export const NOT_LOOKED_AT = 'not looked at';
 
 /** What is wrong with a backup, or that nothing is. */
 export function healthText(placed: PlacedPoint, unlooked?: ReadonlySet<PlacedPoint>): string {
-  const { problem, supersededBy } = placed;
+  const { point, supersededBy } = placed;
   if (unlooked?.has(placed)) return NOT_LOOKED_AT;
-  if (problem !== undefined) return problem;
-  return supersededBy === undefined ? 'ok' : `ok, superseded by ${supersededBy.source}`;
+  const whole = supersededBy === undefined ? 'ok' : `ok, superseded by ${supersededBy.source}`;
+  return problemOf(placed) ?? flawsText(point, whole);
+}
+
+/** That its disks can be restored, in the words of `whole`, and what else of it is damaged. */
+export function flawsText({ defects }: StoredPoint, whole: string): string {
+  return [whole, ...defects.map(({ what }) => what)].join(', but ');
 }
 
 /** A row of CSV (RFC 4180), made so that no spreadsheet takes a text for a formula. */

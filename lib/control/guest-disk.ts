@@ -47,11 +47,12 @@ export async function withGuestDisk<T>(context: ControlContext, use: (disk: Gues
   const { line, screen } = context;
   const wanted = wantedPoint(line);
   const wantedDisk = line.optional('disk', parseDiskId);
+  const only = wantedDisk === undefined ? [] : [wantedDisk];
   const opened = await context.open(line.word('FILE|ID'));
-  const { chosen } = await findPoint(opened, wanted, screen);
+  const { chosen } = await findPoint(opened, wanted, screen, only);
   const { vmId, jobId, source } = chosen.point;
-  const files = await opened.engine().files({ vmId, jobId, chain: chainUpToPoint(chosen) });
-  const [diskId, another] = chooseDisks(files, wantedDisk === undefined ? [] : [wantedDisk], source);
+  const files = await opened.engine().files({ vmId, jobId, chain: chainUpToPoint(chosen) }, only);
+  const [diskId, another] = chooseDisks(files, only, source);
   if (diskId === undefined || another !== undefined) {
     const ids = [...files.disks.keys()].join(', ');
     throw new DriverError('usage', `backup ${source} holds several disks`, { hint: `Choose one with --disk: ${ids}` });

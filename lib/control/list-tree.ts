@@ -1,4 +1,5 @@
 import { grouped, linksOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { disksText, healthText, sizeText, timeText } from './backup-texts';
 import type { Comparison } from './oned-backups';
 import type { Screen } from './screen';
@@ -45,12 +46,12 @@ function lineOf(
   comparison: Comparison | undefined,
   screen: Screen,
 ): string {
-  const { point, problem } = placed;
+  const { point } = placed;
   const kind = point.type === 'INCREMENT' ? 'inc ' : point.type === 'FULL' ? 'full' : '?   ';
   const health = healthText(placed, unlooked);
   const orphan = comparison?.onlyServer.includes(point) ? ', not in oned' : '';
-  const tone =
-    problem !== undefined && !unlooked.has(placed) ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
+  const isBroken = problemOf(placed) !== undefined && !unlooked.has(placed);
+  const tone = isBroken ? 'failure' : health === 'ok' && orphan === '' ? 'ok' : 'warning';
   const facts = [String(point.incrementId ?? '?').padStart(2), kind, oneLine(point.source), timeText(point.timeMs)];
   const size = sizeText(point.storedBytes);
   const disks = `disk ${disksText(point)}`;

@@ -1,8 +1,9 @@
 import type { StoredPoint } from '../engine/inventory';
 import { chainUpToPoint, dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { DriverError } from '../errors';
 import { parseVmId } from '../opennebula/ids';
-import { csvLine, healthText, NOT_LOOKED_AT, sizeText, timeText } from './backup-texts';
+import { csvLine, flawsText, healthText, NOT_LOOKED_AT, sizeText, timeText } from './backup-texts';
 import { usage } from './call';
 import { treeOf } from './list-tree';
 import { askOned, type Comparison, compareWithOned, noteUncompared, type OnedAnswer } from './oned-backups';
@@ -44,6 +45,7 @@ export const list: Subcommand = {
       askOned(opened, context),
     ]);
     if ('why' in stored) screen.warn(stored.why);
+    for (const { message } of stored.failures) screen.warn(`not listed: ${message}`);
     noteUncompared(answer, screen);
     if (stored.unclear > 0)
       screen.note(`the place of ${stored.unclear} backups is not clear from the list; --vm N looks at them`);
@@ -59,7 +61,7 @@ export const list: Subcommand = {
 };
 
 function nothing(error: DriverError): StoredBackups & { readonly why: string } {
-  return { placed: [], unclear: 0, unlooked: new Set(), why: error.message };
+  return { placed: [], unclear: 0, unlooked: new Set(), failures: [], why: error.message };
 }
 
 function print(stored: StoredBackups, comparison: Comparison | undefined, screen: Screen): void {
@@ -79,8 +81,12 @@ function print(stored: StoredBackups, comparison: Comparison | undefined, screen
     screen.table(columns, rows);
   }
   if (placed.length === 0) screen.note('no backups');
-  const broken = placed.filter((one) => one.problem !== undefined && !unlooked.has(one)).length;
-  if (broken > 0) screen.warn(`${broken} of ${placed.length} backups cannot be restored`);
+  const wrong = placed.filter((one) => problemOf(one) !== undefined && !unlooked.has(one));
+  const parts = wrong.filter(({ broken }) => broken === undefined).length;
+  if (wrong.length > 0) {
+    const inPart = parts === 0 ? '' : `, ${parts} of them but for the disks that are damaged`;
+    screen.warn(`${wrong.length} of ${placed.length} backups cannot be restored${inPart}`);
+  }
   for (const { vmId, incrementId, source, imageId } of comparison?.onlyOned ?? [])
     screen.warn(`only oned: increment ${incrementId ?? 0} (${source}) of VM ${vmId ?? '?'}, image ${imageId}`);
   for (const { vmId, incrementId, source } of comparison?.onlyServer ?? [])
@@ -104,7 +110,8 @@ function rowOf(placed: PlacedPoint, unlooked: ReadonlySet<PlacedPoint>): string[
 
 /** A backup as JSON and CSV tell it. */
 export function backupDocument(placed: PlacedPoint) {
-  const { point, problem, supersededBy, missing, parent } = placed;
+  const { point, supersededBy, missing, parent } = placed;
+  const problem = problemOf(placed);
   const { timeMs, vmName = null, jobId = null, imageId = null, storedBytes = null, ...rest } = point;
   return {
     ...{ ...rest, vmName, jobId, imageId, storedBytes },
@@ -140,7 +147,7 @@ function printCsv({ placed, unlooked }: StoredBackups, comparison: Comparison | 
     const needed = dependantsOf(one).length;
     const stored = [new Date(rest.timeMs).toISOString(), rest.storedBytes, rest.disks.map(({ id }) => id).join(' ')];
     const row = [vmId, vmName, jobId, imageId, incrementId, parentId, type, source, ...stored];
-    const health = unlooked.has(one) ? NOT_LOOKED_AT : (one.problem ?? 'ok');
+    const health = unlooked.has(one) ? NOT_LOOKED_AT : (problemOf(one) ?? flawsText(one.point, 'ok'));
     screen.csv(csvLine([...row, rest.hasManifest ? 'yes' : 'no', health, needed, oned]));
   }
   for (const { vmId, imageId, incrementId, source } of comparison?.onlyOned ?? [])

@@ -1,6 +1,7 @@
 import { linksOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { DriverError } from '../errors';
-import type { IncrementId, Parse, VmId } from '../opennebula/ids';
+import type { DiskId, IncrementId, Parse, VmId } from '../opennebula/ids';
 import { pointText, timeText } from './backup-texts';
 
 /** Which backup of a VM is meant; the newest, if nothing is said. */
@@ -37,8 +38,7 @@ export function choosePoint(placed: readonly PlacedPoint[], wanted: Wanted): Pla
     });
   }
   const fitting = inTime.filter(({ point }) => incrementId === undefined || point.incrementId === incrementId);
-  const newest =
-    fitting.findLast(({ problem }) => problem === undefined && incrementId !== undefined) ?? fitting.at(-1);
+  const newest = fitting.findLast((one) => problemOf(one) === undefined && incrementId !== undefined) ?? fitting.at(-1);
   if (newest !== undefined) return newest;
   const ids = [...new Set(inTime.map(({ point }) => point.incrementId ?? '?'))];
   throw new DriverError('notFound', `VM ${vmId} has no increment ${incrementId}`, {
@@ -46,18 +46,35 @@ export function choosePoint(placed: readonly PlacedPoint[], wanted: Wanted): Pla
   });
 }
 
-/** The chain that restores a backup, the full one first. Throws `damaged`, naming what could be restored instead. */
-export function wholeChain(chosen: PlacedPoint, placed: readonly PlacedPoint[]): PlacedPoint[] {
-  const { point, problem } = chosen;
+/**
+ * The chain that restores a backup, or these disks of it, the full one first. Throws `damaged`, naming what could be restored
+ * instead.
+ */
+export function wholeChain(
+  chosen: PlacedPoint,
+  placed: readonly PlacedPoint[],
+  diskIds: readonly DiskId[] = [],
+): PlacedPoint[] {
+  const { point, broken, damaged } = chosen;
+  const problem = problemOf(chosen, diskIds);
   if (problem === undefined) return linksOf(chosen);
+  const ids = [...new Set(point.disks.map(({ id }) => id))];
+  const sound = broken === undefined && diskIds.length === 0 ? ids.filter((id) => !damaged.has(id)) : [];
   const instead = placed
-    .filter((one) => one.point.vmId === point.vmId && one.problem === undefined && one.point.timeMs <= point.timeMs)
+    .filter(
+      (one) =>
+        one.point.vmId === point.vmId && problemOf(one, diskIds) === undefined && one.point.timeMs <= point.timeMs,
+    )
     .sort((a, b) => b.point.timeMs - a.point.timeMs)[0];
   throw new DriverError('damaged', `${pointText(point)} cannot be restored: ${problem}`, {
-    hint:
+    hint: [
+      ...(sound.length === 0
+        ? []
+        : [`Of it, disk ${sound.join(', ')} can: ${sound.map((id) => `--disk ${id}`).join(' ')}`]),
       instead === undefined
         ? 'No backup before it can be restored either'
         : `Before it, ${pointText(instead.point)} of ${timeText(instead.point.timeMs)} can: --source ${instead.point.source}`,
+    ].join('. '),
   });
 }
 

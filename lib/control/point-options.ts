@@ -1,6 +1,6 @@
 import type { Inventory } from '../engine/inventory';
 import type { PlacedPoint } from '../engine/inventory-chains';
-import { parseIncrementId, parseVmId } from '../opennebula/ids';
+import { type DiskId, parseIncrementId, parseVmId } from '../opennebula/ids';
 import { parseSource } from '../opennebula/increment';
 import { pointText, timeText } from './backup-texts';
 import { type CommandLine, usage } from './call';
@@ -35,16 +35,18 @@ export function wantedPoint(line: CommandLine): Wanted {
   };
 }
 
-/** Finds that backup, says which it is, and that it can be restored. Throws `notFound` or `damaged`. */
+/** Finds that backup, says which it is, and that it, or these disks of it, can be restored. Throws `notFound` or `damaged`. */
 export async function findPoint(
   opened: OpenedDatastore,
   wanted: Wanted,
   screen: Screen,
+  diskIds: readonly DiskId[] = [],
 ): Promise<{ readonly chosen: PlacedPoint; readonly inventory: Inventory }> {
   const inventory = inventoryOf(opened);
-  const { placed } = await storedBackups(inventory, wanted.vmId);
+  const { placed, failures } = await storedBackups(inventory, wanted.vmId);
+  for (const { message } of failures) screen.warn(`not looked into: ${message}`);
   const chosen = choosePoint(placed, wanted);
-  const links = wholeChain(chosen, placed);
+  const links = wholeChain(chosen, placed, diskIds);
   screen.note(`${pointText(chosen.point)} of ${timeText(chosen.point.timeMs)}, ${links.length} in its chain`);
   return { chosen, inventory };
 }

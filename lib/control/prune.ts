@@ -20,8 +20,11 @@ export const prune: Subcommand = {
         hint: 'Removing a backup gives its room back at once',
       });
     }
-    for (const text of await inventory.prune(!line.flag('yes'))) screen.print(text);
+    const failures: DriverError[] = [];
+    const told = await inventory.prune(!line.flag('yes'), (failure) => failures.push(failure));
+    for (const text of told) screen.print(text);
+    for (const { message } of failures) screen.warn(message);
     if (!line.flag('yes')) screen.note('nothing was removed: that takes --yes');
-    return 0;
+    return failures[0]?.exitCode ?? 0;
   },
 };

@@ -58,12 +58,14 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
       problems.push(`${what}: ${failure.message}`);
       return undefined;
     });
-  const files = await engine.files({ vmId, jobId, chain });
+  const files = await engine.files({ vmId, jobId, chain }, wish.diskIds);
   const content = await attempt('the manifest', inventory.inspect(chosen.point));
   const stored = await attempt('vm.xml', engine.read(files.point, files.vmXml));
   const vm = stored === undefined ? undefined : await attempt('vm.xml', (async () => parseStoredVm(stored))());
   const tpm =
     files.tpm === undefined ? undefined : await attempt('the TPM state', engine.read(files.point, files.tpm.path));
+  for (const { file, diskId, what } of content?.point.defects ?? [])
+    if (diskId === undefined && !problems.some((told) => told.includes(file))) problems.push(what);
 
   const diskIds = chooseDisks(files, wish.diskIds, source);
   const isFull = linksOf(chosen).length === 1 && (chosen.point.type === 'FULL' || chosen.point.standsAlone);

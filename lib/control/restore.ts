@@ -55,7 +55,7 @@ export const restore: Subcommand = {
     const diskIds = line.texts('disk').map((text) => parseDiskId(text, '--disk', 'usage'));
 
     const opened = await context.open(line.word('FILE|ID'));
-    const { chosen, inventory } = await findPoint(opened, wanted, screen);
+    const { chosen, inventory } = await findPoint(opened, wanted, screen, diskIds);
     const plan = await planRestore(chosen, { opened, inventory, folder, format, diskIds });
     const removed = await prepareFolder(folder);
     if (removed.length > 0) screen.note(`removed what an interrupted restore had left: ${removed.join(', ')}`);

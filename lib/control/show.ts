@@ -1,5 +1,6 @@
 import { quote } from '../command/quote';
 import { chainUpToPoint, dependantsOf, linksOf, type PlacedPoint } from '../engine/inventory-chains';
+import { problemOf } from '../engine/inventory-problems';
 import { asDriverError, DriverError } from '../errors';
 import { parseDiskFile } from '../opennebula/backup-url';
 import { parseVmId } from '../opennebula/ids';
@@ -111,7 +112,7 @@ function named(placed: readonly PlacedPoint[], source: string): PlacedPoint {
 /** The URLs of its disks; none of one that cannot be restored. */
 async function urlsOf(one: PlacedPoint, { engine }: OpenedDatastore): Promise<Record<string, string>> {
   const { vmId, jobId } = one.point;
-  if (one.problem !== undefined) return {};
+  if (problemOf(one) !== undefined) return {};
   const files = await engine()
     .files({ vmId, jobId, chain: chainUpToPoint(one) })
     .catch((error) => {
@@ -123,8 +124,9 @@ async function urlsOf(one: PlacedPoint, { engine }: OpenedDatastore): Promise<Re
   return Object.fromEntries(files.tpm === undefined ? urls : [...urls, ['tpm', files.tpm.url]]);
 }
 
-function restoreLine({ point, problem }: PlacedPoint, { datastore, from }: OpenedDatastore, { line }: ControlContext) {
-  if (problem !== undefined) return undefined;
+function restoreLine(one: PlacedPoint, { datastore, from }: OpenedDatastore, { line }: ControlContext) {
+  const { point } = one;
+  if (problemOf(one) !== undefined) return undefined;
   const given = line.word('FILE|ID');
   const place = from === 'file' ? ['--id', String(datastore.id), '--base-path', datastore.basePath] : [];
   const which = ['--vm', String(point.vmId), '--source', point.source];

@@ -1,5 +1,7 @@
 import type { Inventory, StoredPoint } from '../engine/inventory';
 import { dependantsOf, keyOf, type PlacedPoint, placePoints } from '../engine/inventory-chains';
+import { isRewritten } from '../engine/inventory-points';
+import { problemOf } from '../engine/inventory-problems';
 import { DriverError } from '../errors';
 import type { VmId } from '../opennebula/ids';
 import type { OpenedDatastore } from './open-datastore';
@@ -21,6 +23,8 @@ export interface StoredBackups {
   readonly unclear: number;
   /** Those and what builds on them, of which it is not known whether they can be restored. */
   readonly unlooked: ReadonlySet<PlacedPoint>;
+  /** What parts of the datastore could not be listed with. */
+  readonly failures: readonly DriverError[];
 }
 
 /**
@@ -32,11 +36,12 @@ export async function storedBackups(
   vmId: VmId | undefined,
   most = vmId === undefined ? LOOKED_AT_MOST : Number.POSITIVE_INFINITY,
 ): Promise<StoredBackups> {
-  const points = await inventory.points(vmId);
+  const failures: DriverError[] = [];
+  const points = await inventory.points(vmId, (failure) => failures.push(failure));
   const placed = placePoints(points);
-  const open = unclear(placed);
+  const open = unclear(placed, inventory);
   if (open.length === 0 || open.length > most)
-    return { placed, unclear: open.length, unlooked: withDependants(placed, open) };
+    return { placed, unclear: open.length, unlooked: withDependants(placed, open), failures };
   const looked = new Map<string, StoredPoint>();
   const queue = [...open];
   const worker = async (): Promise<void> => {
@@ -53,25 +58,28 @@ export async function storedBackups(
     placed: placePoints(points.map((point) => looked.get(keyOf(point)) ?? point)),
     unclear: 0,
     unlooked: new Set(),
+    failures,
   };
 }
 
 function withDependants(placed: readonly PlacedPoint[], open: readonly StoredPoint[]): Set<PlacedPoint> {
   const points = new Set(open);
   const all = placed.filter(({ point }) => points.has(point)).flatMap((one) => [one, ...dependantsOf(one)]);
-  return new Set(all.filter(({ problem, point }) => problem !== undefined && point.defect === undefined));
+  return new Set(all.filter((one) => problemOf(one) !== undefined && one.point.defects.length === 0));
 }
 
 /** Backups without a place, and those that might be it, as far as looking at them can tell more than the list. */
-function unclear(placed: readonly PlacedPoint[]): StoredPoint[] {
+function unclear(placed: readonly PlacedPoint[], { isWrittenInto = false }: Inventory): StoredPoint[] {
   const found = new Map<string, StoredPoint>();
   const add = (point: StoredPoint): void => {
-    const isKnown = point.imageId !== undefined || point.defect !== undefined;
+    const isKnown = point.imageId !== undefined || point.defects.length > 0;
     if (!isKnown && !point.standsAlone) found.set(keyOf(point), point);
   };
   for (const { point, parent, missing } of placed) {
     if (point.type === 'UNKNOWN') add(point);
-    if (missing === undefined || parent !== undefined) continue;
+    const isOrphan = missing !== undefined && parent === undefined;
+    if (isWrittenInto && point.type === 'INCREMENT' && (isOrphan || isRewritten(point))) found.set(keyOf(point), point);
+    if (!isOrphan) continue;
     add(point);
     for (const { point: other } of placed) {
       const fits = other.vmId === point.vmId && other.repository === point.repository;

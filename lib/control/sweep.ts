@@ -38,9 +38,18 @@ export const sweep: Subcommand = {
     if (withOrphans && opened.from === 'file')
       throw usage('sweep', '--orphans is for the ID of a datastore: of a FILE, oned cannot say that it lists all');
     const inventory = inventoryOf(opened);
-    const [{ placed }, answer] = await Promise.all([storedBackups(inventory, undefined), askOned(opened, context)]);
+    const unknown: DriverError[] = [];
+    const [{ placed, failures: unlisted }, answer] = await Promise.all([
+      storedBackups(inventory, undefined),
+      askOned(opened, context),
+    ]);
     noteUncompared(answer, screen);
-    const left = await inventory.leftovers();
+    for (const { message } of unlisted) screen.warn(`not listed: ${message}`);
+    unknown.push(...unlisted);
+    const left = await inventory.leftovers((failure) => {
+      unknown.push(failure);
+      screen.warn(`not looked into: ${failure.message}`);
+    });
     const old = replaced(placed, answer);
     const orphans = orphansOf(placed, answer);
     const removable = (all: readonly StoredPoint[], what: string): Leftover[] =>
@@ -102,9 +111,8 @@ export const sweep: Subcommand = {
       screen.note('superseded backups go only when oned answers, for it may still list them');
     if (alone.length > 0 && !(withOrphans && line.flag('yes')))
       screen.note('backups that oned does not list go only by sweep ID --yes --orphans');
-    const [first] = failures.values();
     for (const { message } of failures.values()) screen.warn(`not removed: ${message}`);
-    return first?.exitCode ?? 0;
+    return [...unknown, ...failures.values()][0]?.exitCode ?? 0;
   },
 };
 

@@ -1,5 +1,7 @@
 import type { Damage, LostPoint } from '../engine/inventory';
 import { dependantsOf, type PlacedPoint } from '../engine/inventory-chains';
+import { holdsDisk } from '../engine/inventory-problems';
+import type { DiskId } from '../opennebula/ids';
 import type { OnedBackup } from './oned-backups';
 
 /** Something wrong, as it is told. */
@@ -57,6 +59,15 @@ export function findingsOf(
     const neededBy = of === undefined || isOwn ? [] : needing(of, diskId);
     return { vm: vmId, increment: of?.point.incrementId ?? null, source, disk: diskId, what, neededBy };
   });
+  // One without a disk, and what only builds on such a one: no check looks at what is not there.
+  const unplaced = placed
+    .filter(({ broken, missing, point }) => {
+      const isTold = damages.some(({ vmId, source }) => vmId === point.vmId && source === point.source);
+      return broken !== undefined && missing === undefined && !isTold;
+    })
+    .map(({ point: { vmId: vm, incrementId: increment = null, source }, broken = '' }): Finding => {
+      return { vm, increment, source, disk: null, what: broken, neededBy: [] };
+    });
   const unknown = onlyOned
     .filter(
       ({ vmId, incrementId, source }) =>
@@ -72,7 +83,7 @@ export function findingsOf(
         neededBy: [],
       };
     });
-  return [...gone.values(), ...unknown, ...damaged];
+  return [...gone.values(), ...unknown, ...unplaced, ...damaged];
 }
 
 function goneWith(disks: readonly number[]): string {
@@ -81,8 +92,8 @@ function goneWith(disks: readonly number[]): string {
 }
 
 /** What cannot be restored without that disk of a backup: what builds on it for as long as each holds the disk. */
-function needing({ children }: PlacedPoint, diskId: number | null): string[] {
+function needing({ children }: PlacedPoint, diskId: DiskId | null): string[] {
   return children
-    .filter(({ point }) => !point.standsAlone && (diskId === null || point.disks.some(({ id }) => id === diskId)))
+    .filter(({ point }) => !point.standsAlone && (diskId === null || holdsDisk(point, diskId)))
     .flatMap((child) => [child.point.source, ...needing(child, diskId)]);
 }

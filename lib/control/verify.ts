@@ -56,7 +56,8 @@ export const verify: Subcommand = {
     const inventory = inventoryOf(opened);
     const answer = await askOned(opened, context);
     noteUncompared(answer, screen);
-    const { placed } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
+    // all are looked at: one whose place is not known would count as damaged
+    const { placed, failures: unlisted } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
     const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
@@ -65,6 +66,8 @@ export const verify: Subcommand = {
       failures.push(asDriverError(error)); // what else was found is told all the same
       return [];
     });
+    for (const { message: what } of unlisted)
+      damages.push({ vmId: 0 as VmId, jobId: undefined, source: undefined, diskId: undefined, what });
     const findings = findingsOf(placed, { damages, lost, onlyOned });
     if (line.flag('json')) {
       const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };

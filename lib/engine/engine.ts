@@ -56,7 +56,7 @@ export interface PointFiles {
   readonly disks: ReadonlyMap<DiskId, StoredFile>;
   /** The state of the virtual TPM, when one was stored. */
   readonly tpm: StoredFile | undefined;
-  /** Where the VM's document is stored. */
+  /** Where the VM's document is stored, or should be: who reads one that is gone is told so. */
   readonly vmXml: AbsolutePath;
 }
 
@@ -95,8 +95,11 @@ export interface Engine {
   /** Removes one backup again that nobody was told of. What is not there is fine. */
   discard(vmId: VmId, jobId: JobId | undefined, source: string): Promise<void>;
 
-  /** The files of a point in time. Throws `notFound` when a backup of its chain is gone. */
-  files(point: Point): Promise<PointFiles>;
+  /**
+   * The files of a point in time. Throws `notFound` when a backup of its chain is gone, and may throw `damaged` when the file
+   * of a disk is, unless only others are asked for.
+   */
+  files(point: Point, only?: readonly DiskId[]): Promise<PointFiles>;
 
   /** Reads a small file of a point in time: vm.xml, the TPM's state; point and path as `files` gave them. Throws `notFound`. */
   read(point: Point, path: AbsolutePath): Promise<Buffer>;

@@ -1,6 +1,7 @@
-import type { ImageId, IncrementId } from '../opennebula/ids';
+import type { DiskId, ImageId, IncrementId } from '../opennebula/ids';
 import { type Chain, type Increment, toChain } from '../opennebula/increment';
 import type { StoredPoint } from './inventory';
+import { holdsDisk, problemOf } from './inventory-problems';
 
 /** A stored backup in its chain. */
 export interface PlacedPoint {
@@ -9,8 +10,10 @@ export interface PlacedPoint {
   readonly parent: PlacedPoint | undefined;
   /** What builds on it, directly. */
   readonly children: readonly PlacedPoint[];
-  /** Why it cannot be restored; undefined when nothing is seen to be wrong. */
-  readonly problem: string | undefined;
+  /** Why none of it can be restored: its chain is broken. */
+  readonly broken: string | undefined;
+  /** Why a disk cannot be restored: a file of it is damaged, here or in a backup that this one builds on. */
+  readonly damaged: ReadonlyMap<DiskId, string>;
   /** The increment that it builds on and that is missing, which need be no problem of its own. */
   readonly missing: IncrementId | undefined;
   /** The merged backup that stands in its place. */
@@ -21,7 +24,8 @@ interface Placing {
   readonly point: StoredPoint;
   parent: Placing | undefined;
   children: Placing[];
-  problem: string | undefined;
+  broken: string | undefined;
+  damaged: Map<DiskId, string>;
   missing: IncrementId | undefined;
   supersededBy: StoredPoint | undefined;
   /** The image of the chain, as far as one of its backups told it; kept at its beginning. */
@@ -66,9 +70,11 @@ export function dependantsOf({ children }: PlacedPoint): PlacedPoint[] {
  */
 export function superseded(placed: readonly PlacedPoint[]): PlacedPoint[] {
   const whole = (all: readonly PlacedPoint[]): Set<string> =>
-    new Set(all.filter(({ problem }) => problem === undefined).map(({ point }) => keyOf(point)));
+    new Set(all.filter((one) => problemOf(one) === undefined).map(({ point }) => keyOf(point)));
   const before = whole(placed);
-  const found = placed.filter(({ supersededBy }) => supersededBy !== undefined && before.has(keyOf(supersededBy)));
+  // What it replaced may hold the only vm.xml that is left.
+  const isWhole = (point: StoredPoint): boolean => before.has(keyOf(point)) && point.defects.length === 0;
+  const found = placed.filter(({ supersededBy }) => supersededBy !== undefined && isWhole(supersededBy));
   const gone = new Set(found.map(({ point }) => keyOf(point)));
   const after = whole(placePoints(placed.map(({ point }) => point).filter((point) => !gone.has(keyOf(point)))));
   const isSafe = [...before].every((key) => gone.has(key) || after.has(key));
@@ -96,8 +102,9 @@ function placeGroup(points: readonly StoredPoint[]): PlacedPoint[] {
   const all = [...points]
     .sort((a, b) => a.timeMs - b.timeMs || (a.incrementId ?? -1) - (b.incrementId ?? -1) || compare(a.source, b.source))
     .map((point): Placing => {
-      const rest = { parent: undefined, problem: undefined, missing: undefined, supersededBy: undefined };
-      return { point, ...rest, children: [], imageId: point.imageId };
+      const rest = { parent: undefined, broken: undefined, missing: undefined, supersededBy: undefined };
+      const own = point.defects.flatMap(({ diskId, what }) => (diskId === undefined ? [] : [[diskId, what] as const]));
+      return { point, ...rest, children: [], damaged: new Map(own.reverse()), imageId: point.imageId };
     });
   for (const one of all) {
     one.supersededBy = all.find(({ point }) => point !== one.point && point.replaces.includes(one.point.source))?.point;
@@ -110,9 +117,8 @@ function place(one: Placing, all: readonly Placing[]): void {
   const { point } = one;
   const { incrementId, type, standsAlone } = point;
   const needsNone = standsAlone || type === 'FULL';
-  one.problem = point.defect;
   if (incrementId === undefined || type === 'UNKNOWN') {
-    if (!standsAlone) one.problem ??= 'its place in a chain is not known';
+    if (!standsAlone) one.broken = 'its place in a chain is not known';
     return;
   }
   if (type === 'FULL') return;
@@ -121,16 +127,21 @@ function place(one: Placing, all: readonly Placing[]): void {
   if (parent === undefined) {
     if (needsNone && !isLost(one, wanted, all)) return;
     one.missing = wanted;
-    if (!needsNone) one.problem ??= `increment ${wanted} is gone`;
+    if (!needsNone) one.broken = `increment ${wanted} is gone`;
     return;
   }
   one.parent = parent;
   parent.children.push(one);
   const first = firstOf(one);
   first.imageId ??= point.imageId;
-  if (needsNone || parent.problem === undefined) return;
-  one.missing = parent.missing;
-  one.problem ??= parent.point.defect === parent.problem ? `increment ${wanted}: ${parent.problem}` : parent.problem;
+  if (needsNone) return;
+  if (parent.broken !== undefined) one.missing = parent.missing;
+  one.broken = parent.broken;
+  for (const [diskId, what] of parent.damaged) {
+    if (one.damaged.has(diskId) || !holdsDisk(point, diskId)) continue;
+    const isOwn = parent.point.defects.some((defect) => defect.what === what);
+    one.damaged.set(diskId, isOwn ? `increment ${wanted}: ${what}` : what);
+  }
 }
 
 /**
@@ -147,9 +158,9 @@ function parentOf(one: Placing, wanted: IncrementId, all: readonly Placing[]): P
   const [newest] = candidates.sort(
     (a, b) => b.point.timeMs - a.point.timeMs || a.point.replaces.length - b.point.replaces.length,
   );
-  if (newest?.problem === undefined) return newest;
-  const stands = ({ point, supersededBy, problem }: Placing): boolean =>
-    problem === undefined && (newest.supersededBy === point || supersededBy === newest.point);
+  if (newest === undefined || problemOf(newest) === undefined) return newest;
+  const stands = (other: Placing): boolean =>
+    problemOf(other) === undefined && (newest.supersededBy === other.point || other.supersededBy === newest.point);
   return fitting.find(stands) ?? newest;
 }
 

@@ -1,7 +1,7 @@
 import { incrementOfDiskFile, parseDiskFile } from '../opennebula/backup-url';
 import type { IncrementId, JobId, VmId } from '../opennebula/ids';
 import { MANIFEST_FILE, type Manifest } from '../opennebula/manifest';
-import type { StoredDisk, StoredPoint } from './inventory';
+import type { Defect, StoredDisk, StoredPoint } from './inventory';
 
 /** What the names of a backup's files tell of it. */
 export interface Layout {
@@ -32,6 +32,7 @@ export function pointOfLayout(layout: Layout): StoredPoint {
     storedBytes: layout.storedBytes ?? (known ? sizes.reduce((sum, size) => sum + size, 0) : undefined),
     disks: disks.sort((a, b) => a.id - b.id || a.file.localeCompare(b.file, 'en', { numeric: true })),
     hasManifest: files.some(({ name }) => name === MANIFEST_FILE),
+    defects: [],
   };
 }
 
@@ -48,18 +49,27 @@ export function withManifest(point: StoredPoint, manifest: Manifest): StoredPoin
   };
 }
 
-/** What of a manifest is not so, by names and sizes: `disk.0.1 is gone`. */
-export function defectOf(
+/** All of a manifest that is not so, by names and sizes: `disk.0.1 is gone`. */
+export function defectsOf(
   { files }: Manifest,
   held: readonly { readonly name: string; readonly sizeBytes?: number | undefined }[],
-): string | undefined {
-  for (const { name, sizeBytes } of files) {
+): Defect[] {
+  return files.flatMap(({ name, sizeBytes }) => {
     const found = held.find((file) => file.name === name);
-    if (found === undefined) return `${name} is gone`;
-    if (found.sizeBytes !== undefined && found.sizeBytes !== sizeBytes)
-      return `${name} has ${found.sizeBytes} bytes, not ${sizeBytes}`;
-  }
-  return undefined;
+    if (found === undefined) return [defect(name, `${name} is gone`)];
+    const isSo = found.sizeBytes === undefined || found.sizeBytes === sizeBytes;
+    return isSo ? [] : [defect(name, `${name} has ${found.sizeBytes} bytes, not ${sizeBytes}`)];
+  });
+}
+
+/** Whether a file of it is there, but not as its manifest says. */
+export function isRewritten({ disks, defects }: StoredPoint): boolean {
+  return disks.some(({ file }) => defects.some((one) => one.file === file));
+}
+
+/** Something wrong with the file of that name. */
+export function defect(file: string, what: string): Defect {
+  return { file, diskId: parseDiskFile(file)?.diskId, what };
 }
 
 /** The number that the disks carry: the highest, for merged exports of rbd lie side by side. */

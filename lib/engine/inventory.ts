@@ -1,3 +1,4 @@
+import type { DriverError } from '../errors';
 import type { DiskId, ImageId, IncrementId, JobId, VmId } from '../opennebula/ids';
 import type { Manifest } from '../opennebula/manifest';
 
@@ -10,6 +11,14 @@ export interface StoredDisk {
   readonly sizeBytes?: number | undefined;
   /** Its size as the VM saw it, in MB. */
   readonly virtualSizeMb?: number | undefined;
+}
+
+/** Something that can be seen to be wrong with a file of a backup: it is gone, cut short or no manifest. */
+export interface Defect {
+  readonly file: string;
+  /** The disk that it holds; undefined: nothing that a disk is restored from. */
+  readonly diskId: DiskId | undefined;
+  readonly what: string;
 }
 
 /** One backup as the server itself knows it; what its list does not tell is undefined. */
@@ -36,8 +45,7 @@ export interface StoredPoint {
   readonly hasManifest: boolean;
   /** Restores alone, although it is an increment. */
   readonly standsAlone: boolean;
-  /** What can be seen to be wrong with it: a file is gone or cut short. */
-  readonly defect?: string | undefined;
+  readonly defects: readonly Defect[];
 }
 
 /** A backup that was stored and that nobody removed through its engine, and that is gone. */
@@ -115,19 +123,28 @@ export interface Leftover {
   readonly remove: () => Promise<void>;
 }
 
+/**
+ * Is told what a part of the datastore failed with, where the rest is done all the same; without one it is thrown. A failure of
+ * all parts, or of the server, is thrown in any case.
+ */
+export type TellFailure = (failure: DriverError) => void;
+
 /** What an engine tells and does without oned. All methods throw DriverError only. */
 export interface Inventory {
   /**
    * All backups of the datastore, or of one VM, in no order. It takes hardly longer than the engine's own list: nothing is
    * read of each backup. Throws `notFound` when the datastore's folder is not there.
    */
-  points(vmId?: VmId): Promise<readonly StoredPoint[]>;
+  points(vmId?: VmId, tell?: TellFailure): Promise<readonly StoredPoint[]>;
 
   /** Looks at one backup: its files, its manifest, and whether it is an increment if nothing else tells. Throws `notFound`. */
   inspect(point: StoredPoint): Promise<PointContent>;
 
   /** A full backup is downloaded as it lies there, so that it has the checksum of the manifest. */
   readonly sendsAsStored: boolean;
+
+  /** The stock driver may have written into what is stored: of what is not as its manifest says, `inspect` knows more. */
+  readonly isWrittenInto?: boolean;
 
   /** What can be checked of these backups, each part on its own. */
   checks(points: readonly StoredPoint[], extent: CheckExtent): Promise<readonly CheckItem[]>;
@@ -136,11 +153,11 @@ export interface Inventory {
   lost?(vmId?: VmId): Promise<readonly LostPoint[]>;
 
   /** What dead actions left, on the server and here. */
-  leftovers(): Promise<readonly Leftover[]>;
+  leftovers(tell?: TellFailure): Promise<readonly Leftover[]>;
 
   /** Removes exactly these backups, and what only they needed. What is gone is fine. */
   removePoints(points: readonly StoredPoint[]): Promise<void>;
 
   /** Gives back the room of what no backup needs, in each repository; `dryRun`: only says how much. Tells a line for each. */
-  prune?(dryRun: boolean): Promise<readonly string[]>;
+  prune?(dryRun: boolean, tell?: TellFailure): Promise<readonly string[]>;
 }

@@ -1,12 +1,12 @@
 import { DriverError } from '../errors';
-import { type BackupUrl, incrementOfDiskFile, parseDiskFile, TPM_FILE } from '../opennebula/backup-url';
+import { type BackupUrl, incrementOfDiskFile, parseDiskFile, siblingOf, TPM_FILE } from '../opennebula/backup-url';
 import type { AbsolutePath, DiskId } from '../opennebula/ids';
 import type { BackupFormat } from '../opennebula/image';
 import { lastOf } from '../opennebula/increment';
 import { nameOf } from './chain-files';
 import type { Point, PointFiles, StoredFile } from './engine';
 
-/** Tells what the files of a point's newest backup are, by their names; `urlOf` gives their URLs. Throws `damaged` when vm.xml is missing. */
+/** Tells what the files of a point's newest backup are, by their names; `urlOf` gives their URLs. Throws `damaged` when there are none. */
 export function pointFiles(
   point: Point,
   paths: readonly AbsolutePath[],
@@ -19,8 +19,9 @@ export function pointFiles(
     const disk = parseDiskFile(nameOf(path));
     if (disk !== undefined) disks.set(disk.diskId, toFile(path, disk.format));
   }
-  const vmXml = paths.find((path) => nameOf(path) === 'vm.xml');
-  if (vmXml === undefined) throw new DriverError('damaged', `backup ${lastOf(chain).source} holds no vm.xml`);
+  const [any] = paths;
+  if (any === undefined) throw new DriverError('damaged', `backup ${lastOf(chain).source} is empty`);
+  const vmXml = paths.find((path) => nameOf(path) === 'vm.xml') ?? siblingOf(any, 'vm.xml');
   const tpm = paths.find((path) => nameOf(path) === TPM_FILE);
   return { point, disks, tpm: tpm === undefined ? undefined : toFile(tpm, 'raw'), vmXml };
 }

@@ -179,10 +179,25 @@ t.test('a manifest that cannot be read', async (t) => {
   writeFileSync(of(1, 'manifest.json'), '{"version":1,');
   const before = fingerprint();
   failsWith(t, await flatten(), 'damaged', /manifest\.json is no manifest/, 'flatten');
-  failsWith(t, await stream(vm.url(0)), 'damaged', /manifest\.json is no manifest/, 'download');
+  await isExact(t, vm.chain, 2, 'a disk needs no manifest');
   t.strictSame(fingerprint(), before, 'nothing changed');
   const removed = await rm();
   t.strictSame([removed.code, names(folder())], [0, []], 'a removal succeeds all the same');
+});
+
+t.test('what is lost beside a disk concerns only those who need it', async (t) => {
+  refresh();
+  for (const name of ['vm.xml', 'disk.1.2']) rmSync(of(2, name));
+  await world
+    .run('rsync/ls', ['-i', '2'], image('ls-i2'))
+    .then((ended) => failsWith(t, ended, 'damaged', /disk\.1\.2/, 'ls'));
+  const url = world.url(1, vm.chain.slice(0, 3), 'disk.0.2');
+  t.equal((await stream(url)).code, 0, 'the other disk');
+  failsWith(t, await stream(url.replace(/disk\.0\.2$/, 'disk.1.2')), 'damaged', /disk\.1\.2/, 'the disk');
+  refresh();
+  rmSync(of(2, 'vm.xml'));
+  const listed = await world.run('rsync/ls', ['-i', '2'], image('ls-i2'));
+  t.match(JSON.parse(listed.stdout), { 0: /disk\.0\.2$/, 1: /disk\.1\.2$/ }, 'ls needs no vm.xml');
 });
 
 t.test('a full filesystem where disks are merged', { skip }, async (t) => {

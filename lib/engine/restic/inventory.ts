@@ -4,12 +4,13 @@ import * as restic from '../../command/restic';
 import { DriverError } from '../../errors';
 import { type AbsolutePath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
-import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint } from '../inventory';
-import { defectOf, pointOfLayout, withManifest } from '../inventory-points';
+import type { CheckExtent, CheckItem, Inventory, Leftover, PointContent, StoredPoint, TellFailure } from '../inventory';
+import { defectsOf, pointOfLayout, withManifest } from '../inventory-points';
 import { checksOf } from './checks';
 import { leftoversOf } from './leftovers';
-import { type InventoryMeans, listRepositories, pointsOf } from './listing';
+import { type InventoryMeans, inEach, listRepositories, pointsOf } from './listing';
 import { pruneAll, removePoints } from './prune';
+import type { RepositoryId } from './repositories';
 import { type Repository, readSnapshotFile } from './repository';
 
 /** How many repositories are listed at a time: each listing is mostly a derivation of a key. */
@@ -26,18 +27,12 @@ export class ResticInventory implements Inventory {
     this.#means = means;
   }
 
-  async points(vmId?: VmId): Promise<readonly StoredPoint[]> {
+  async points(vmId?: VmId, tell?: TellFailure): Promise<readonly StoredPoint[]> {
     const { repositories, context } = this.#means;
     const all = await listRepositories(this.#means);
-    const queue = all.filter((one) => vmId === undefined || one.jobId !== undefined || one.vmId === vmId);
-    const found: StoredPoint[] = [];
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        context.signal.throwIfAborted();
-        found.push(...(await pointsOf(repositories.local(next.vmId, next.jobId), next)));
-      }
-    };
-    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    const wanted = all.filter((one) => vmId === undefined || one.jobId !== undefined || one.vmId === vmId);
+    const list = (id: RepositoryId): Promise<StoredPoint[]> => pointsOf(repositories.local(id.vmId, id.jobId), id);
+    const found = (await inEach(wanted, list, { tell, signal: context.signal, parallel: PARALLEL })).flat();
     return vmId === undefined ? found : found.filter((point) => point.vmId === vmId);
   }
 
@@ -58,7 +53,7 @@ export class ResticInventory implements Inventory {
     const manifest = text && parseManifest(text.toString(), `the manifest of snapshot ${listed.source}`);
     const storedBytes = held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     let point = pointOfLayout({ ...listed, files: held, storedBytes });
-    if (manifest !== undefined) point = { ...withManifest(point, manifest), defect: defectOf(manifest, held) };
+    if (manifest !== undefined) point = { ...withManifest(point, manifest), defects: defectsOf(manifest, held) };
     else if (point.type === 'INCREMENT' && !point.disks.some(({ file }) => file.endsWith('.rbdiff'))) {
       const isOne = await Promise.all(point.disks.map(({ file }) => this.#isIncrement(repository, listed, path(file))));
       if (isOne.length > 0 && !isOne.includes(true)) point = { ...point, type: 'FULL' };
@@ -74,16 +69,16 @@ export class ResticInventory implements Inventory {
     return checksOf(points, extent, this.#means);
   }
 
-  leftovers(): Promise<readonly Leftover[]> {
-    return leftoversOf(this.#means);
+  leftovers(tell?: TellFailure): Promise<readonly Leftover[]> {
+    return leftoversOf(this.#means, tell);
   }
 
   removePoints(points: readonly StoredPoint[]): Promise<void> {
     return removePoints(points, this.#means);
   }
 
-  prune(dryRun: boolean): Promise<readonly string[]> {
-    return pruneAll(dryRun, this.#means);
+  prune(dryRun: boolean, tell?: TellFailure): Promise<readonly string[]> {
+    return pruneAll(dryRun, this.#means, tell);
   }
 
   /** Whether a disk is written as an increment: the stock driver tells in no other way that it merged one. */

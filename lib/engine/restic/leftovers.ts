@@ -3,10 +3,11 @@ import { type LockFacts, readLock } from '../../command/restic-check';
 import { asDriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { joinPath } from '../../opennebula/ids';
-import type { Leftover } from '../inventory';
+import type { Leftover, TellFailure } from '../inventory';
 import { temporaryLeftovers } from '../temporary-leftovers';
 import { entriesOf, isDeadStaging, isRunning } from './create';
-import { type InventoryMeans, listRepositories } from './listing';
+import { type InventoryMeans, inEach, listRepositories } from './listing';
+import type { RepositoryId } from './repositories';
 import type { Repository } from './repository';
 import { listUploads, sweepUploads } from './sweep';
 
@@ -15,12 +16,13 @@ const STALE_AFTER_MS = 30 * 60_000;
 const UNLOCK_LIMIT_MS = 60_000;
 
 /** What dead actions left in the datastore's folder, in its repositories, and in the folders for temporary files. */
-export async function leftoversOf(means: InventoryMeans): Promise<Leftover[]> {
+export async function leftoversOf(means: InventoryMeans, tell?: TellFailure): Promise<Leftover[]> {
   const { repositories, config, context } = means;
   const server = await repositories.server();
   const found = await besideRepositories(means, server);
-  for (const { vmId, jobId } of await listRepositories(means))
-    found.push(...(await inRepository(repositories.local(vmId, jobId), server, context.log)));
+  const look = ({ vmId, jobId }: RepositoryId): Promise<Leftover[]> =>
+    inRepository(repositories.local(vmId, jobId), server, context.log);
+  found.push(...(await inEach(await listRepositories(means), look, { tell, signal: context.signal })).flat());
   for (const host of [context.hosts.local, server])
     found.push(...(await temporaryLeftovers(host, config.temporaryFolder, context.log)));
   return found;

@@ -1,10 +1,10 @@
 import * as restic from '../../command/restic';
 import type { Snapshot } from '../../command/restic-output';
-import { DriverError } from '../../errors';
+import { asDriverError, DriverError } from '../../errors';
 import { type AbsolutePath, joinPath, parseJobId, parseVmId, type VmId } from '../../opennebula/ids';
 import { nameOf } from '../chain-files';
 import type { EngineContext } from '../engine';
-import type { StoredPoint } from '../inventory';
+import type { StoredPoint, TellFailure } from '../inventory';
 import { pointOfLayout } from '../inventory-points';
 import { snapshotsOf } from './chain';
 import type { ResticConfig } from './config';
@@ -47,6 +47,34 @@ export async function listRepositories({ repositories, context }: InventoryMeans
         : { vmId: parseVmId(name, 'a folder of the datastore'), jobId: undefined },
     )
     .sort((a, b) => (a.jobId ?? -1) - (b.jobId ?? -1) || a.vmId - b.vmId);
+}
+
+/** Does something in each repository; what some of them fail with is told (see TellFailure). */
+export async function inEach<T>(
+  all: readonly RepositoryId[],
+  work: (id: RepositoryId) => Promise<T>,
+  { tell, signal, parallel = 1 }: { tell: TellFailure | undefined; signal: AbortSignal; parallel?: number },
+): Promise<T[]> {
+  const queue = [...all];
+  const found: T[] = [];
+  const failures: DriverError[] = [];
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      signal.throwIfAborted();
+      try {
+        found.push(await work(next));
+      } catch (error) {
+        const failure = asDriverError(error);
+        if (tell === undefined || signal.aborted || ['cancelled', 'unreachable'].includes(failure.kind)) throw error;
+        failures.push(failure);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  const [first] = failures;
+  if (first !== undefined && found.length === 0) throw first;
+  for (const failure of failures) tell?.(failure);
+  return found;
 }
 
 /** All backups of a repository. */

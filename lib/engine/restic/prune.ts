@@ -1,25 +1,25 @@
 import * as restic from '../../command/restic';
 import { prunable } from '../../command/restic-check';
 import type { VmId } from '../../opennebula/ids';
-import type { StoredPoint } from '../inventory';
-import { type InventoryMeans, listRepositories } from './listing';
+import type { StoredPoint, TellFailure } from '../inventory';
+import { type InventoryMeans, inEach, listRepositories } from './listing';
+import type { RepositoryId } from './repositories';
 import { sweepUploads } from './sweep';
 
 /** Prunes every repository; or only says what each prune would remove. */
-export async function pruneAll(dryRun: boolean, means: InventoryMeans): Promise<string[]> {
-  const { repositories, config } = means;
+export async function pruneAll(dryRun: boolean, means: InventoryMeans, tell?: TellFailure): Promise<string[]> {
+  const { repositories, config, context } = means;
   const limits = { maxUnused: config.pruneMaxUnused, maxRepack: config.pruneMaxRepack };
-  const lines: string[] = [];
-  for (const id of await listRepositories(means)) {
+  const prune = async (id: RepositoryId): Promise<string> => {
     const repository = await repositories.near(id);
     const what = await repository.runPatiently(prunable(repository.access, restic.pruneOptions(limits)));
     if (!dryRun) {
       await repository.runPatiently(restic.prune(repository.access, limits));
       await sweepUploads(repository, await repositories.server());
     }
-    lines.push(`${repository.path}: ${what}`);
-  }
-  return lines;
+    return `${repository.path}: ${what}`;
+  };
+  return inEach(await listRepositories(means), prune, { tell, signal: context.signal });
 }
 
 /** Forgets exactly these snapshots, and prunes the repositories that held them. */

@@ -5,14 +5,17 @@ import { asDriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
-import type { Manifest, ManifestFile } from '../../opennebula/manifest';
+import type { ManifestFile } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
 import { sampled } from '../sampled';
 
-/** A backup and its manifest. */
+/** A file as a manifest names it; its checksum only where that is still its own. */
+export type NotedFile = Omit<ManifestFile, 'sha256'> & { readonly sha256?: string | undefined };
+
+/** A backup, and what its manifest says of its files. */
 interface Stored {
   readonly point: StoredPoint;
-  readonly manifest: Manifest | undefined;
+  readonly noted: readonly NotedFile[];
 }
 
 interface Place {
@@ -23,16 +26,16 @@ interface Place {
 /** One check for each backup: that its files are there, the form of its disks, and as much of the data as is asked for. */
 export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
   const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
-  const known = stored.flatMap(({ point, manifest }) =>
-    (manifest?.files ?? []).filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
+  const known = stored.flatMap(({ point, noted }) =>
+    noted.filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
   );
   const files = known.map(({ point, name, sizeBytes }) => ({
     key: `${point.vmId}/${point.source}/${name}`,
     sizeBytes,
   }));
   const read = sampled(files, extent);
-  return stored.map(({ point, manifest }) => {
-    const chosen = (manifest?.files ?? []).filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
+  return stored.map(({ point, noted }) => {
+    const chosen = noted.filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
     return {
       id: `backup:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
@@ -54,27 +57,27 @@ class BackupCheck {
     this.#hasQemu = hasQemu;
   }
 
-  async run(read: readonly ManifestFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
-    const { defect } = this.#point;
-    if (defect !== undefined) return [this.#damage(/^disk\.[^ ]+/.exec(defect)?.[0], defect)];
-    const found = await this.#wrongData(read, bandwidthLimitKib);
-    const wrong = new Set(found.map(({ diskId }) => diskId));
+  async run(read: readonly NotedFile[], bandwidthLimitKib: number | undefined): Promise<Damage[]> {
+    const found = this.#point.defects.map(({ file, what }) => this.#damage(file, what));
+    const isKnown = (name: string): boolean => found.some(({ file }) => file === name);
+    const unread = read.filter(({ name }) => !isKnown(name));
+    found.push(...(await this.#wrongData(unread, bandwidthLimitKib)));
     // What is known to be damaged need not be looked at for its form.
-    for (const { id, file } of this.#point.disks.filter((disk) => !wrong.has(disk.id))) {
+    for (const { file } of this.#point.disks.filter((disk) => !isKnown(disk.file))) {
       if (parseDiskFile(file)?.format === 'rbd') continue;
       const why = await this.#wrongForm(joinPath(this.#folder, file));
-      if (why !== undefined) found.push({ ...this.#damage(file, why), diskId: id, file });
+      if (why !== undefined) found.push(this.#damage(file, why));
     }
     return found;
   }
 
-  async #wrongData(files: readonly ManifestFile[], limitKib: number | undefined): Promise<Damage[]> {
+  async #wrongData(files: readonly NotedFile[], limitKib: number | undefined): Promise<Damage[]> {
     if (files.length === 0) return [];
     const paths = files.map(({ name }) => joinPath(this.#folder, name));
     const hashes = await this.#server.run(limitKib === undefined ? sha256(paths) : sha256Slowly(paths, limitKib));
     return files
       .filter((file, index) => file.sha256 !== hashes[index])
-      .map(({ name: file }) => ({ ...this.#damage(file, `${file}: its checksum is not that of the manifest`), file }));
+      .map(({ name: file }) => this.#damage(file, `${file}: its checksum is not that of the manifest`));
   }
 
   /** What is wrong with the form of a disk: by qemu-img, or by its header alone. */
@@ -95,9 +98,8 @@ class BackupCheck {
     }
   }
 
-  #damage(file: string | undefined, what: string): Damage {
+  #damage(file: string, what: string): Damage {
     const { vmId, jobId, source } = this.#point;
-    const diskId = file === undefined ? undefined : parseDiskFile(file)?.diskId;
-    return { vmId, jobId, source, diskId, what };
+    return { vmId, jobId, source, diskId: parseDiskFile(file)?.diskId, file, what };
   }
 }

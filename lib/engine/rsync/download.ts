@@ -28,9 +28,10 @@ export interface DownloadMeans {
  */
 export async function download(url: BackupUrl, output: Writable, means: DownloadMeans): Promise<void> {
   const { folder } = means;
+  const isAsked = (name: string): boolean => holds(name, url);
   if (url.disk === 'tpm') {
     const newest = newestOf(await folder.resolve(url.chain));
-    const held = (await folder.chainFiles([newest])).find(({ name }) => holds(name, url));
+    const [held] = (await folder.chainFiles([newest], isAsked)).filter(({ name }) => isAsked(name));
     if (held === undefined) throw missingDisk(url);
     return stream(held.path, output, means);
   }
@@ -49,7 +50,8 @@ export async function inPlace(url: BackupUrl, { folder, config }: DownloadMeans)
 /** The files of a disk, in the order of its chain. Throws `notFound`. */
 async function filesOf(url: BackupUrl, folder: VmFolder): Promise<DiskFiles> {
   const links = await folder.resolve(url.chain);
-  const held = (await folder.chainFiles(links)).filter(({ name }) => holds(name, url));
+  const isAsked = (name: string): boolean => holds(name, url);
+  const held = (await folder.chainFiles(links, isAsked)).filter(({ name }) => isAsked(name));
   const [files] = byDisk(held, links.length - 1).values();
   if (files === undefined) throw missingDisk(url);
   return files;

@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 import { removeBackups } from '../../command/receiving';
 import type { Host, Space } from '../../host/host';
-import { type BackupUrl, formatBackupUrl } from '../../opennebula/backup-url';
-import { type AbsolutePath, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
+import { type BackupUrl, formatBackupUrl, parseDiskFile } from '../../opennebula/backup-url';
+import { type AbsolutePath, type DiskId, type JobId, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
 import { DRIVER_VERSION } from '../../version';
 import { chainOf, newestOf, relatedTo } from '../chain';
@@ -67,10 +67,14 @@ export class RsyncEngine implements Engine {
     await server.run(removeBackups(path, [source]), { evenAbortedMs: DISCARD_LIMIT_MS });
   }
 
-  async files(point: Point): Promise<PointFiles> {
+  async files(point: Point, only: readonly DiskId[] = []): Promise<PointFiles> {
     const folder = await this.#folder(point.vmId);
     const links = await folder.resolve(point.chain);
-    const paths = (await folder.chainFiles([newestOf(links)])).map(({ path }) => path);
+    const isAsked = (name: string): boolean => {
+      const disk = parseDiskFile(name);
+      return disk !== undefined && (only.length === 0 || only.includes(disk.diskId));
+    };
+    const paths = (await folder.chainFiles([newestOf(links)], isAsked)).map(({ path }) => path);
     const stored = { ...point, chain: chainOf(links) };
     const origin = { scheme: RSYNC_SCHEME, datastoreId: this.#context.datastore.id };
     return pointFiles(stored, paths, (path, format) => formatBackupUrl({ ...origin, ...stored, path, format }));

@@ -1,12 +1,12 @@
 import { checkAlone } from '../../command/qemu-img';
 import { asDriverError, DriverError, type ErrorKind } from '../../errors';
 import type { FileEntry, Host } from '../../host/host';
+import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, type DatastoreId, joinPath, type VmId } from '../../opennebula/ids';
 import type { Chain, Increment } from '../../opennebula/increment';
 import { MANIFEST_FILE, type Manifest, parseManifest } from '../../opennebula/manifest';
 import { type Links, resolveChain, type Stored } from '../chain';
 import type { ChainFile } from '../chain-files';
-import { isComplete } from '../manifests';
 
 /** How many small files are read from the server at a time. */
 const PARALLEL = 16;
@@ -75,18 +75,25 @@ export class VmFolder {
   }
 
   /**
-   * The files of all backups of a chain, in its order. Throws `damaged` when one is cut off: qemu takes what is missing for
-   * clusters that were never written, and would show the disk of another time.
+   * The files of all backups of a chain, in its order. Throws `damaged` when one that is asked for is gone or cut off: qemu
+   * takes what is missing for clusters that were never written, and would show the disk of another time. Of a backup whose
+   * manifest cannot be read nothing is known, as of those of the stock driver.
    */
-  async chainFiles(links: Links<Stored>): Promise<ChainFile[]> {
+  async chainFiles(links: Links<Stored>, isAsked: (name: string) => boolean = isDisk): Promise<ChainFile[]> {
     const lists = await Promise.all(
       links.map(async ({ increment, stored: { source } }, link) => {
         const [held, manifest] = await Promise.all([
           this.filesOf(source, dryRunFiles(increment.id)),
-          this.manifest(source),
+          this.manifest(source).catch(ifKind('damaged', undefined)),
         ]);
-        if (manifest !== undefined && !isComplete(manifest, held)) await this.#proveWhole(source, manifest, held);
-        return held.map(({ name }) => ({ name, path: this.at(source, name), link }));
+        const noted = manifest?.files ?? [];
+        await this.#proveWhole(
+          source,
+          noted.filter(({ name }) => isAsked(name)),
+          held,
+        );
+        const names = new Set([...held.map(({ name }) => name), ...noted.map(({ name }) => name)]);
+        return [...names].map((name) => ({ name, path: this.at(source, name), link }));
       }),
     );
     return lists.flat();
@@ -96,19 +103,19 @@ export class VmFolder {
    * A disk may differ from its manifest when the stock driver has merged others into it (its flatten writes into the newest
    * folder). Such a one is whole: nothing that its tables name lies behind its end. Throws `damaged` for any other.
    */
-  async #proveWhole(source: string, manifest: Manifest, held: readonly FileEntry[]): Promise<void> {
-    const damaged = (cause?: unknown): DriverError =>
-      new DriverError('damaged', `backup ${source} of VM ${this.#vmId} is not what its manifest says`, {
+  async #proveWhole(source: string, noted: Manifest['files'], held: readonly FileEntry[]): Promise<void> {
+    const damaged = (name: string, cause?: unknown): DriverError =>
+      new DriverError('damaged', `${name} in backup ${source} of VM ${this.#vmId} is not what the manifest says`, {
         host: this.server.name,
         hint: 'Nothing was changed; an increment before it can still be restored',
         cause,
       });
-    for (const { name, sizeBytes, diskId } of manifest.files) {
+    for (const { name, sizeBytes, diskId } of noted) {
       const found = held.find((file) => file.name === name);
       if (found?.sizeBytes === sizeBytes) continue;
-      if (found === undefined || diskId === undefined) throw damaged();
+      if (found === undefined || diskId === undefined) throw damaged(name);
       await this.server.run(checkAlone(this.at(source, name))).catch((error) => {
-        throw asDriverError(error).kind === 'damaged' ? damaged(error) : error;
+        throw asDriverError(error).kind === 'damaged' ? damaged(name, error) : error;
       });
     }
   }
@@ -126,6 +133,10 @@ export function vmIdIn(path: AbsolutePath, datastoreId: DatastoreId): string {
   const found = /\/([0-9]+)\/[A-Za-z0-9]+\/[^/]+$/.exec(path)?.[1];
   if (found !== undefined) return found;
   throw new DriverError('message', `the path of the backup URL is not .../${datastoreId}/<VM ID>/<SOURCE>/<DISK>`);
+}
+
+function isDisk(name: string): boolean {
+  return parseDiskFile(name) !== undefined;
 }
 
 function toStored(source: string, replaces: readonly string[] = []): Stored {

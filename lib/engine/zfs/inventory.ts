@@ -14,7 +14,7 @@ import {
 import { MANIFEST_FILE, parseManifest } from '../../opennebula/manifest';
 import type { EngineContext } from '../engine';
 import type { CheckExtent, CheckItem, Inventory, Leftover, LostPoint, PointContent, StoredPoint } from '../inventory';
-import { defectOf } from '../inventory-points';
+import { defectsOf } from '../inventory-points';
 import { leftFilling } from '../left-filling';
 import { INCOMING } from './backup';
 import { checksOf } from './checks';
@@ -62,7 +62,7 @@ export class ZfsInventory implements Inventory {
       const noted = manifest.files.find((file) => file.name === name);
       return { name, sizeBytes, virtualSizeMb: noted?.virtualSizeMb };
     });
-    const told = { ...point, vmName: manifest.vmName, defect: defectOf(manifest, held) };
+    const told = { ...point, vmName: manifest.vmName, defects: defectsOf(manifest, held) };
     return { point: told, manifest, place: folder, files };
   }
 
@@ -121,7 +121,7 @@ function toPoint(
     text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined;
   const { parent, chain, increment, image, job, bytes, disks } = properties;
   return {
-    ...{ vmId, source, chain, repository: name, replaces: [], hasManifest: true, standsAlone: true },
+    ...{ vmId, source, chain, repository: name, replaces: [], defects: [], hasManifest: true, standsAlone: true },
     jobId: id(job) as JobId | undefined,
     imageId: id(image) as ImageId | undefined,
     incrementId: id(increment) as IncrementId | undefined,

@@ -123,6 +123,13 @@ t.test('what verify tells', async (t) => {
     ['z0: it is gone'],
     'told once, though its note is damaged',
   );
+  const empty = point('a4', 4, 4, []);
+  t.match(
+    findingsOf(placePoints([...points, empty]), {}),
+    [{ vm: 7, source: 'a4', what: /not known/, neededBy: [] }],
+    'one that has lost all disks is not well',
+  );
+  t.equal(findingsOf(placePoints([empty]), { damages: [{ ...damage(undefined), source: 'a4' }] }).length, 1);
   const ofXml = { ...damage(undefined), file: 'vm.xml' };
   t.strictSame(findingsOf(placePoints(points), { damages: [ofXml] })[0]?.neededBy, [], 'nothing is built on a vm.xml');
   const ofNone = { ...damage(undefined), source: undefined };

@@ -8,8 +8,9 @@ import {
   placePoints,
   superseded,
 } from '../../../lib/engine/inventory-chains';
-import { defectOf, pointOfLayout, withManifest } from '../../../lib/engine/inventory-points';
-import type { ImageId, IncrementId, VmId } from '../../../lib/opennebula/ids';
+import { defect, defectsOf, pointOfLayout, withManifest } from '../../../lib/engine/inventory-points';
+import { problemOf } from '../../../lib/engine/inventory-problems';
+import type { DiskId, ImageId, IncrementId, VmId } from '../../../lib/opennebula/ids';
 import type { Manifest } from '../../../lib/opennebula/manifest';
 
 type Extra = Partial<Omit<StoredPoint, 'imageId' | 'incrementId'>> & { imageId?: number; incrementId?: number };
@@ -25,7 +26,7 @@ function point(source: string, id: number, minute: number, extra: Extra = {}): S
 /** The chain of each backup that restores, and of each other what is wrong. */
 function told(points: readonly StoredPoint[]): Record<string, string> {
   const text = (placed: PlacedPoint): string =>
-    placed.problem ??
+    problemOf(placed) ??
     linksOf(placed)
       .map(({ point: { source } }) => source)
       .join('-');
@@ -112,7 +113,13 @@ t.test('what a merged backup replaced and left behind', async (t) => {
   const merged = point('m', 1, 1, { replaces: ['a', 'b'] });
   const all = [point('a', 0, 0), point('b', 1, 1), merged, point('c', 2, 2)];
   t.strictSame(sources(all), ['a', 'b']);
-  t.strictSame(sources([...all.slice(0, 2), { ...merged, defect: 'disk.0.1 is gone' }]), [], 'not for a broken one');
+  t.strictSame(
+    sources([...all.slice(0, 2), { ...merged, defects: [defect('disk.0.1', 'disk.0.1 is gone')] }]),
+    [],
+    'not for a broken one',
+  );
+  const bare = { ...merged, defects: [defect('vm.xml', 'vm.xml is gone')] };
+  t.strictSame(sources([...all.slice(0, 2), bare]), [], 'nor for one that has lost what those still hold');
   const twice = [point('a', 0, 0, { imageId: 4 }), point('b', 1, 1), { ...merged, imageId: 5 as ImageId }];
   const needed = [...twice, point('c', 2, 2, { imageId: 4 })];
   t.strictSame(sources(needed), [], 'nothing goes when a backup that could be restored then could not');
@@ -121,7 +128,7 @@ t.test('what a merged backup replaced and left behind', async (t) => {
 t.test('damage that can be seen', async (t) => {
   const points = [
     point('a', 0, 0),
-    point('b', 1, 1, { defect: 'disk.0.1 is gone' }),
+    point('b', 1, 1, { defects: [defect('disk.0.1', 'disk.0.1 is gone')] }),
     point('c', 2, 2),
     point('d', 3, 3),
   ];
@@ -131,6 +138,24 @@ t.test('damage that can be seen', async (t) => {
     c: 'increment 1: disk.0.1 is gone',
     d: 'increment 1: disk.0.1 is gone',
   });
+});
+
+t.test('damage is handed down by disk', async (t) => {
+  const gone = (...names: string[]): Extra => ({ defects: names.map((name) => defect(name, `${name} is gone`)) });
+  const both = [0, 1].map((id) => ({ id: id as DiskId, file: `disk.${id}.x` }));
+  const points = [
+    point('a', 0, 0, { disks: both }),
+    point('b', 1, 1, gone('disk.1.1', 'vm.xml', 'manifest.json')),
+    point('c', 2, 2, { disks: both }),
+    point('d', 3, 3),
+    point('e', 4, 4, { disks: both, ...gone('disk.0.4') }),
+  ];
+  const disk = (id: number) => placePoints(points).map((one) => problemOf(one, [id as DiskId]));
+  t.strictSame(disk(0), [undefined, undefined, undefined, undefined, 'disk.0.4 is gone']);
+  const inherited = 'increment 1: disk.1.1 is gone';
+  t.strictSame(disk(1), [undefined, 'disk.1.1 is gone', inherited, undefined, undefined], 'd holds no disk 1');
+  t.match(told(points), { c: inherited, d: 'a-b-c-d', e: 'disk.0.4 is gone' });
+  t.match(told([point('a', 0, 0, gone('vm.xml')), point('b', 1, 1)]), { a: 'a', b: 'a-b' }, 'disks need no vm.xml');
 });
 
 t.test('backups that stand alone need no other', async (t) => {
@@ -179,17 +204,26 @@ t.test('what a manifest adds', async (t) => {
   const told = withManifest(point('b', 1, 1), manifest);
   t.match(told, { vmName: 'web', imageId: 4, parentId: 0, type: 'INCREMENT', disks: [{ virtualSizeMb: 2048 }] });
   t.equal(withManifest(point('b', 1, 1), { ...manifest, replaces: ['a'] }).type, 'FULL');
-  t.equal(defectOf(manifest, [{ name: 'disk.0.1', sizeBytes: 10 }]), undefined);
-  t.equal(defectOf(manifest, [{ name: 'disk.0.1', sizeBytes: 9 }]), 'disk.0.1 has 9 bytes, not 10');
-  t.equal(defectOf(manifest, []), 'disk.0.1 is gone');
-  t.equal(placePoints([{ ...told, incrementId: undefined as unknown as IncrementId }])[0]?.problem !== undefined, true);
+  const files = [...manifest.files, { name: 'vm.xml', sizeBytes: 5 }];
+  const defects = (...held: { name: string; sizeBytes: number }[]) => defectsOf({ ...manifest, files }, held);
+  t.strictSame(defects({ name: 'disk.0.1', sizeBytes: 10 }, { name: 'vm.xml', sizeBytes: 5 }), []);
+  t.strictSame(
+    defects({ name: 'disk.0.1', sizeBytes: 9 }),
+    [
+      { file: 'disk.0.1', diskId: 0, what: 'disk.0.1 has 9 bytes, not 10' },
+      { file: 'vm.xml', diskId: undefined, what: 'vm.xml is gone' },
+    ],
+    'all that is wrong',
+  );
+  t.match(defects(), [{ what: 'disk.0.1 is gone' }, {}]);
+  t.match(placePoints([{ ...told, incrementId: undefined as unknown as IncrementId }]), [{ broken: /not known/ }]);
 });
 
 t.test('a lost one, where every backup stands alone', async (t) => {
   const alone = (source: string, id: number, chain: string): StoredPoint =>
     point(source, id, id, { chain, standsAlone: true });
   const lost = (...points: StoredPoint[]): unknown[] =>
-    placePoints(points).map(({ missing, problem }) => problem ?? missing);
+    placePoints(points).map((placed) => problemOf(placed) ?? placed.missing);
   t.strictSame(lost(alone('a', 0, 'x'), alone('b', 1, 'x'), alone('c', 2, 'x')), [undefined, undefined, undefined]);
   t.strictSame(lost(alone('a', 0, 'x'), alone('c', 2, 'x'), alone('d', 3, 'x')), [undefined, 1, undefined]);
   t.strictSame(lost(alone('c', 2, 'x'), alone('d', 3, 'x')), [undefined, undefined], 'a flatten takes the oldest');
