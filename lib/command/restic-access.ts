@@ -1,5 +1,5 @@
 import type { AbsolutePath } from '../opennebula/ids';
-import type { Secret } from '../secret';
+import { Secret } from '../secret';
 import type { Command } from './command';
 import { explainResticFailure } from './restic-failure';
 import { bracketed, type Login, sshAs, unbracketed } from './ssh-client';
@@ -52,4 +52,10 @@ export function restic<T>(
     classify: (outcome, host) => explainResticFailure(outcome, host, access, rest.purpose),
     ...rest,
   };
+}
+
+/** The password as the stock driver understands it: it leaves quotes out. Undefined when there are none, or nothing else. */
+export function withoutQuotes(password: Secret): Secret | undefined {
+  const bare = password.reveal().replace(/["']/g, '');
+  return bare === '' || bare === password.reveal() ? undefined : new Secret(bare);
 }

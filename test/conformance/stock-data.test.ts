@@ -34,6 +34,22 @@ t.test('data of the stock driver', async (t) => {
     stages.map((stage) => ({ id: stage.incrementId, source: driver.backUpCopy(vmId, stage.folder, staging(vmId)) }));
   const ours = builtScripts(w);
 
+  t.test(
+    'a repository that opens without the quotes of the password only, as the stock driver leaves them out',
+    async (t) => {
+      const path = join(w.datastore, '8');
+      const driver = new StockDriver(path, w.password.replace(/["']/g, ''), join(w.folder, 'stock'));
+      mkdirSync(w.datastore, { recursive: true });
+      driver.init();
+      quickenKey(path, w.password.replace(/["']/g, ''));
+      const chain = begin(driver, story.chain.slice(0, 1), 8);
+      await ours.same(t, await ours.ls(chain, { vmId: 8 }), story.chain[0] as Stage);
+      const source = await ours.backUp(story.chain[1] as Stage, 8);
+      await ours.rm([...chain, { id: 1, source }], { vmId: 8 });
+      t.equal(driver.restic([], 'snapshots', '--json').toString().trim(), '[]', 'ours are in the same repository');
+    },
+  );
+
   t.test('a chain is listed, measured, restored, extended, flattened and removed', async (t) => {
     const driver = fresh('1');
     const chain = begin(driver, story.chain.slice(0, 4));

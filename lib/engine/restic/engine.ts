@@ -23,7 +23,8 @@ import { resticExamination } from './examination';
 import { flatten } from './flatten';
 import { ResticInventory } from './inventory';
 import { Repositories } from './repositories';
-import { type Repository, readSnapshotFile } from './repository';
+import type { Repository } from './repository';
+import { readSnapshotFile } from './snapshot-file';
 import { sweepUploads } from './sweep';
 
 /** The scheme of the URLs. */

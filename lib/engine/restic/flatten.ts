@@ -16,7 +16,7 @@ import type { ResticConfig } from './config';
 import { factsTag } from './facts';
 import { layOut } from './lay-out';
 import { restoreLinks } from './merge';
-import { readSnapshotFile } from './repository';
+import { readSnapshotFile } from './snapshot-file';
 import { type Destination, storeSnapshot } from './store';
 
 /** What flattening needs beside the image; the repository is opened where the merging is done. */

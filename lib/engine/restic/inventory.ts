@@ -11,7 +11,8 @@ import { leftoversOf } from './leftovers';
 import { type InventoryMeans, inEach, listRepositories, pointsOf } from './listing';
 import { pruneAll, removePoints } from './prune';
 import type { RepositoryId } from './repositories';
-import { type Repository, readSnapshotFile } from './repository';
+import type { Repository } from './repository';
+import { readSnapshotFile } from './snapshot-file';
 
 /** How many repositories are listed at a time: each listing is mostly a derivation of a key. */
 const PARALLEL = 4;

@@ -1,8 +1,7 @@
-import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from '../../command/command';
 import * as restic from '../../command/restic';
-import type { ResticAccess } from '../../command/restic-access';
+import { type ResticAccess, withoutQuotes } from '../../command/restic-access';
 import { NO_REASON } from '../../command/restic-failure';
 import type { Snapshot } from '../../command/restic-output';
 import { askSsh } from '../../command/ssh-client';
@@ -34,6 +33,8 @@ export class Repository {
   readonly #patience: Patience;
   /** How restic reaches the repository from any other host than the backup server. */
   readonly #elsewhere: ResticAccess;
+  /** Of a repository that opens without the quotes of the password only. */
+  #opensWith: Command<unknown>['secrets'];
 
   constructor(host: Host, access: ResticAccess, elsewhere: ResticAccess, patience: Patience) {
     this.host = host;
@@ -48,8 +49,19 @@ export class Repository {
 
   /** Runs a command that takes no lock, or whose lock the caller handles. */
   async run<T>(command: Command<T>, options?: RunOptions): Promise<T> {
+    const run = (secrets = this.#opensWith): Promise<T> =>
+      this.host.run(secrets === undefined ? command : { ...command, secrets }, options);
     try {
-      return await this.host.run(command, options);
+      return await run().catch(async (error: unknown) => {
+        const bare = this.#opensWith === undefined ? withoutQuotes(this.access.password) : undefined;
+        if (bare === undefined || asDriverError(error).kind !== 'password') throw error;
+        const secrets = { RESTIC_PASSWORD: bare };
+        const result = await run(secrets).catch(() => {
+          throw error;
+        });
+        this.#opensWith = secrets;
+        return result;
+      });
     } catch (error) {
       throw await this.#withReason(error);
     }
@@ -105,9 +117,9 @@ export class Repository {
 
   /** Removes stale locks, even if the action was aborted. Best effort: what stays, the next action removes. */
   async unlock(limitMs: number): Promise<void> {
-    await this.host
-      .run(restic.unlock(this.access), { evenAbortedMs: limitMs })
-      .catch((error) => this.#patience.log(asDriverError(error).message));
+    await this.run(restic.unlock(this.access), { evenAbortedMs: limitMs }).catch((error) =>
+      this.#patience.log(asDriverError(error).message),
+    );
   }
 
   /**
@@ -173,17 +185,4 @@ export class Repository {
       cause: error,
     });
   }
-}
-
-/** Reads a small file of a snapshot. Throws `notFound`. */
-export async function readSnapshotFile(repository: Repository, snapshot: string, path: AbsolutePath): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  const output = new Writable({
-    write: (chunk: Buffer, _, done) => {
-      chunks.push(chunk);
-      done();
-    },
-  });
-  await repository.run(restic.dump(repository.access, snapshot, path, 'no-lock'), { output });
-  return Buffer.concat(chunks);
 }
