@@ -69,7 +69,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   }
   await programs;
   const before = await seen;
-  await parentOf(source, before?.backups ?? []);
+  await parentOf(source, before?.backups ?? [], server);
   const parent = { server, config, datastoreId: context.datastore.id };
   const datastore = await ensureDatastore(parent);
   const place = joinPath(datastore, INCOMING, source.vm.id);
@@ -118,7 +118,7 @@ async function store(
   }
   if (state === undefined)
     throw new DriverError('failed', `the dataset ${dataset.name} was destroyed meanwhile`, { host: server.name });
-  const parent = await parentOf(source, state.backups);
+  const parent = await parentOf(source, state.backups, server);
   try {
     await apply(dataset, state, { ...application, parent });
     const dryRun = files.map((file) => ({ ...file, type: 'file' as const, modifiedAt: 0 }));

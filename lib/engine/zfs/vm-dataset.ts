@@ -6,6 +6,7 @@ import type { Host, RunOptions } from '../../host/host';
 import { type AbsolutePath, type DatastoreId, joinPath, parseAbsolutePath, type VmId } from '../../opennebula/ids';
 import type { VmToBackUp } from '../../opennebula/vm';
 import type { BackupSource } from '../engine';
+import { parentIsGone } from '../parent';
 import type { ZfsConfig } from './config';
 import { formatZfsUrl } from './url';
 
@@ -113,6 +114,7 @@ export function plannedParent({ parentId }: VmToBackUp, { name }: VmDataset): Da
 export async function parentOf(
   { vm, parentSource }: Pick<BackupSource, 'vm' | 'parentSource'>,
   backups: readonly Backup[],
+  server: Host,
 ): Promise<Backup | undefined> {
   if (vm.parentId === undefined) return undefined;
   const named = await parentSource();
@@ -121,9 +123,7 @@ export async function parentOf(
       ? backups.findLast((backup) => canBeParent(backup, vm, backups))
       : backups.find(({ source }) => source === named);
   if (found !== undefined) return found;
-  throw new DriverError('notFound', `increment ${vm.parentId} of VM ${vm.id}, which this one builds on, is gone`, {
-    hint: 'Nothing was changed; begin a new chain with: onevm backup --reset',
-  });
+  throw parentIsGone(vm, server.name);
 }
 
 /** By its number, unless it belongs to the chain of another image, as what it carries itself or its increments carry says. */
