@@ -63,6 +63,10 @@ async function makeBed(t: Test, options: FrontEndOptions): Promise<Bed> {
       'download of a full': () =>
         world.run(world.downloader, ['--stream', world.url(1, chain.slice(0, 1), 'disk.0.0')], ''),
       backup: () => world.run(world.script('backup'), ...vm.call(3)),
+      'first backup': () => {
+        vm.stage(0);
+        return world.run(world.script('backup'), ...vm.call(0));
+      },
       flatten: () => world.run(world.script('increment_flatten'), ['6'], image('increment_flatten')),
       rm: () => world.run(world.script('rm'), ['6'], image('rm-increments')),
     },
@@ -158,5 +162,6 @@ t.test('a server on which the login may not write', { skip }, async (t) => {
   await works(t, bed, ['monitor', 'ls', 'stat']);
   rmSync(bed.world.datastore, { recursive: true });
   mkdirSync(bed.world.datastore);
-  await refused(t, bed, ['backup'], 'failed', says);
+  await refused(t, bed, ['backup'], 'notFound', /which this one builds on, is gone/);
+  await refused(t, bed, ['first backup'], 'failed', says);
 });
