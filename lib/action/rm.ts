@@ -13,11 +13,15 @@ export const rm: Verb = {
   example: '6 --message rm.xml',
   async run({ argument, message, engine }) {
     const element = message.child('IMAGE');
+    expectSameId(
+      parseImageId(argument('IMAGE_ID'), 'IMAGE_ID', 'usage'),
+      parseImageId(element.textOf('ID'), 'IMAGE/ID'),
+      'IMAGE_ID',
+    );
     // oned's own word for a backup that failed with an empty answer (contract, "How an answer is read").
     const increments = element.find('BACKUP_INCREMENTS')?.all('INCREMENT') ?? [];
     if (increments.length === 0 && element.optionalTextOf('SOURCE') === '-') return [];
     const image = parseImage(element);
-    expectSameId(parseImageId(argument('IMAGE_ID'), 'IMAGE_ID', 'usage'), image.id, 'IMAGE_ID');
     await engine().remove(image);
     return [];
   },

@@ -22,6 +22,12 @@ const source =
   (message) =>
     withText(message, 'BACKUP_INCREMENTS', 'SOURCE', text);
 
+/** Leaves no increment, and this SOURCE. */
+const emptied =
+  (text: string): Edit =>
+  (message) =>
+    withText(withContent(message, 'BACKUP_INCREMENTS', ''), 'IMAGE', 'SOURCE', text);
+
 for (const driver of DRIVERS) {
   t.test(driver, async (t) => {
     // An account that may log in and read nothing of ours; whoever is not root is kept out by the mode of the folder.
@@ -129,12 +135,8 @@ for (const driver of DRIVERS) {
             ...{ action: world.downloader, args: [text] },
           }),
         ),
-        of(
-          'empty chain',
-          'rm',
-          image('rm-increments', (m) => withText(withContent(m, 'BACKUP_INCREMENTS', ''), 'IMAGE', 'SOURCE', '-')),
-          /no increment and no SOURCE/,
-        ),
+        of('empty chain', 'increment_flatten', image('increment_flatten', emptied('-')), /no increment and no SOURCE/),
+        of('empty chain, of no SOURCE', 'rm', image('rm-increments', emptied('')), /no increment and no SOURCE/),
         ...['0', '-1', 'x', '1e3', '1.5'].map((text) =>
           of(
             `KEEP_LAST ${text}`,
@@ -148,6 +150,8 @@ for (const driver of DRIVERS) {
           args: ['7'],
         },
       ]);
+      const none = await world.run(world.script('rm'), ['6'], image('rm-increments', emptied('-')));
+      t.strictSame([none.code, none.stdout, none.stderr], [0, '', ''], 'of a backup that never was nothing is left');
     });
 
     t.test('the datastore', async (t) => {

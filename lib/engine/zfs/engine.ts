@@ -108,10 +108,10 @@ export class ZfsEngine implements Engine {
     if (chain.length <= keepLast) return undefined;
     const dataset = await this.#dataset(vmId);
     const kept = chain.slice(chain.length - keepLast) as unknown as Chain;
-    const found = await dataset.find(kept[0].source, `increment ${kept[0].id}`);
+    const all = chain.map(({ source }) => source);
+    const found = await dataset.find(kept[0].source, `increment ${kept[0].id}`, all);
     const sizeMb = await storedMbOf(found, dataset);
-    const old = chain.slice(0, chain.length - keepLast).map(({ source }) => source);
-    await destroyBackups(dataset, old, this.#context.signal, found.state);
+    await destroyBackups(dataset, all.slice(0, -keepLast), this.#context.signal, found.state);
     return { sizeMb, chain: kept };
   }
 

@@ -85,9 +85,9 @@ export class VmDataset {
     return state;
   }
 
-  /** Finds one backup, and where its files are. Throws `notFound`. */
-  async find(source: string, what: string): Promise<Found> {
-    const state = await this.lookInPool([source]);
+  /** Finds one backup, and where its files are; a dry run finds `planned`. Throws `notFound`. */
+  async find(source: string, what: string, planned: readonly string[] = [source]): Promise<Found> {
+    const state = await this.lookInPool(planned);
     const backup = state?.backups.find((one) => one.source === source);
     if (state !== undefined && backup !== undefined) return { state, backup, folder: folderOf(state, source) };
     throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
