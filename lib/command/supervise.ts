@@ -7,8 +7,8 @@ const HEARTBEAT_LIMIT_SECONDS = 60;
 /** How long a program may take to clean up after its soft signal before SIGKILL, in seconds. Cancel has 10 s in all. */
 const GRACE_SECONDS = 3;
 
-/** A program that moves fewer bytes than this between two heartbeats stands still: a hung restic still reads a few a second. */
-const IDLE_BYTES = 1024;
+/** A program that reads fewer bytes than this between two heartbeats stands still: a hung restic still reads a few a second. */
+const IDLE_BYTES = 256;
 
 /** Exit codes of the supervisor itself, outside of those that the supervised programs use. */
 export const SUPERVISOR_EXIT = { stopped: 120, stalled: 121 } as const;
@@ -41,8 +41,9 @@ const BINDS_ANSWER = 'one-backup-supervisor: binds=';
  * after some seconds, SIGKILL. Should the supervisor itself be killed, the kernel ends the program (prctl(2), PR_SET_PDEATHSIG).
  * (dash's kill knows no `-SIG --`, hence `-s`; a shell starts background programs with SIGINT ignored, which only those heed that ask for it.)
  * Only the program itself gets the soft signal: restic needs its ssh, which is in the same process group, to remove its lock.
- * A stall is read off /proc/PID/io (proc(5)), from what the program and its descendants move: files, and the answers of its
- * server. (The kernel adds a child's numbers to those of its parent only when it has ended: a shell that waits reads nothing.)
+ * A stall is read off /proc/PID/io (proc(5)), from what the program reads: files, and the answers of its server. A shell
+ * that waits reads nothing, and the kernel adds a child's numbers to its own only when that has ended: of a shell, all
+ * that it started counts. Of restic its ssh does not: that goes on reading until every buffer on the way is full.
  * A program with file capabilities shows no such numbers: it has no stall limit, nor the kernel's last word.
  */
 const SCRIPT = `
@@ -77,6 +78,7 @@ moved() {
   IFS= read -r first 2>/dev/null </proc/$child/io || return 0
   all= sum=0
   set -- $child
+  case $(cat /proc/$child/comm) in sh | dash | bash | ash | busybox) ;; *) all=$child; shift ;; esac
   while [ $# -gt 0 ]; do
     all="$all $*" next=
     for pid; do next="$next $(cat /proc/$pid/task/*/children 2>/dev/null)"; done
@@ -84,7 +86,7 @@ moved() {
   done
   for pid in $all; do
     while read -r name bytes; do
-      case $name in rchar: | wchar:) sum=$((sum + bytes)) ;; esac
+      [ $name != rchar: ] || sum=$((sum + bytes))
     done 2>/dev/null </proc/$pid/io
   done
   echo $sum
