@@ -60,7 +60,7 @@ export const verify: Subcommand = {
     const { placed, failures: unlisted } = await storedBackups(inventory, vmId, Number.POSITIVE_INFINITY);
     const onlyOned = 'why' in answer ? [] : await stillLost(placed, vmId, answer.backups, opened, context);
     const extent = { share, seed: state.seed, bandwidthLimitKib };
-    const { damages, failures } = await checkAll(inventory, placed, extent, state, context);
+    const { damages, failures, unsure } = await checkAll(inventory, placed, extent, state, context);
     const lost = await lostOf(inventory, vmId, context).catch((error: unknown) => {
       context.signal.throwIfAborted();
       failures.push(asDriverError(error)); // what else was found is told all the same
@@ -72,7 +72,7 @@ export const verify: Subcommand = {
     if (line.flag('json')) {
       const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
       screen.json({ ...told, failures: failures.map(({ message }) => message) });
-    } else print(placed, findings, context);
+    } else print(placed, findings, unsure, context);
     for (const { message } of failures) screen.warn(`not checked: ${message}`);
     await state.end(); // failures or not: the next run is to look at all of it again, and at the next part
     const [failure] = failures;
@@ -116,6 +116,9 @@ function shareOf(line: CommandLine): number {
   throw usage('verify', `--sample is ${JSON.stringify(text)}, not a percentage (5%)`);
 }
 
+/** VMs of which it is not known whether all of their backups are good. */
+type Unsure = ReadonlyMap<VmId, 'unclear' | 'not checked'>;
+
 /** Does what is not done yet. What one part fails with does not keep the others from being done. */
 async function checkAll(
   inventory: Inventory,
@@ -123,43 +126,44 @@ async function checkAll(
   extent: Parameters<Inventory['checks']>[1],
   state: VerifyState,
   { screen, signal }: Pick<ControlContext, 'screen' | 'signal'>,
-): Promise<{ damages: Damage[]; failures: DriverError[] }> {
+): Promise<{ damages: Damage[]; failures: DriverError[]; unsure: Unsure }> {
   const points = placed.map(({ point }) => point);
   const items = points.length === 0 ? [] : await inventory.checks(points, extent);
   const damages: Damage[] = [];
   const failures: DriverError[] = [];
-  for (const [index, { id, about, run }] of items.entries()) {
+  const unsure = new Map<VmId, 'unclear' | 'not checked'>();
+  for (const [index, { id, about, points: own, run }] of items.entries()) {
     signal.throwIfAborted();
-    const before = state.found(id);
-    if (before !== undefined) {
-      screen.debug(`${about}: done before`);
-      damages.push(...before);
-      continue;
-    }
-    screen.step(`check ${index + 1} of ${items.length}, ${about}`);
     try {
-      const found = await run();
-      await state.note(id, found);
+      let found = state.found(id);
+      if (found === undefined) {
+        screen.step(`check ${index + 1} of ${items.length}, ${about}`);
+        found = await run();
+        await state.note(id, found);
+      } else screen.debug(`${about}: done before`);
       damages.push(...found);
+      if (found.some(({ isUnclear }) => isUnclear)) for (const { vmId } of own) unsure.set(vmId, 'unclear');
     } catch (error) {
       signal.throwIfAborted();
       failures.push(asDriverError(error));
+      for (const { vmId } of own) unsure.set(vmId, 'not checked');
     }
   }
-  return { damages, failures };
+  return { damages, failures, unsure };
 }
 
 function print(
   placed: readonly PlacedPoint[],
   findings: readonly Finding[],
+  unsure: Unsure,
   { screen }: Pick<ControlContext, 'screen'>,
 ): void {
   const vms = [...grouped(placed, ({ point }) => point.vmId)].map(([vmId, own]) => {
     const wrong = new Set(findings.filter(({ vm }) => vm === vmId).map((one) => one.source ?? one.increment)).size;
     const name = own.findLast(({ point }) => point.vmName !== undefined)?.point.vmName ?? '';
-    return [String(vmId), name, String(own.length), wrong === 0 ? 'ok' : `${wrong} damaged`];
+    return [String(vmId), name, String(own.length), wrong === 0 ? (unsure.get(vmId) ?? 'ok') : `${wrong} damaged`];
   });
-  const tone = (text: string) => (text === 'ok' ? ('ok' as const) : ('failure' as const));
+  const tone = (text: string) => (text === 'ok' ? 'ok' : text.endsWith('damaged') ? 'failure' : 'warning');
   const count = { title: 'BACKUPS', align: 'right' as const };
   screen.table([{ title: 'VM', align: 'right' }, { title: 'NAME' }, count, { title: 'RESULT', tone }], vms);
   if (findings.length === 0) return;

@@ -88,6 +88,8 @@ export interface Damage {
   readonly diskId: DiskId | undefined;
   /** Only this file of it, where that is known. */
   readonly file?: string | undefined;
+  /** It is not known which of the backups that were checked need what is damaged. */
+  readonly isUnclear?: boolean | undefined;
   readonly what: string;
 }
 
@@ -107,6 +109,8 @@ export interface CheckItem {
   readonly id: string;
   /** For people: `VM 7, increment 2`. */
   readonly about: string;
+  /** The backups that it checks. */
+  readonly points: readonly StoredPoint[];
   readonly run: () => Promise<readonly Damage[]>;
 }
 

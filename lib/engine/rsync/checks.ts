@@ -39,6 +39,7 @@ export async function checksOf(stored: readonly Stored[], extent: CheckExtent, p
     return {
       id: `backup:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
+      points: [point],
       run: () => new BackupCheck(point, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
     };
   });

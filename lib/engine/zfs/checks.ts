@@ -30,11 +30,12 @@ export function checksOf(points: readonly StoredPoint[], extent: CheckExtent, me
     const isRead = (file: string): boolean =>
       parseDiskFile(file) === undefined ? extent.share >= 1 : read.has(keyOf(point, file));
     const run = () => new BackupCheck(point, means, looks).run(isRead, extent.bandwidthLimitKib);
-    return { id: `backup:${vmId}/${source}`, about: `VM ${vmId}, backup ${source}`, run };
+    return { id: `backup:${vmId}/${source}`, about: `VM ${vmId}, backup ${source}`, points: [point], run };
   });
   const [first] = points;
   if (first === undefined) return backups;
-  return [{ id: `pool:${pool}`, about: `pool ${pool}`, run: () => checkPool(first, extent, means) }, ...backups];
+  const run = () => checkPool(first, extent, means);
+  return [{ id: `pool:${pool}`, about: `pool ${pool}`, points, run }, ...backups];
 }
 
 /** ZFS tells nobody but root in which files its errors are: that is found by reading. */
@@ -44,7 +45,7 @@ async function checkPool({ vmId }: StoredPoint, { share }: CheckExtent, means: C
   log(`pool ${pool}: ${scan}${errors === 0 ? '' : `; ${errors} errors in data`}`);
   if (errors === 0 || share >= 1) return [];
   const what = `ZFS knows of ${errors} errors in data of the pool ${pool}; --full tells which backups have them, if any`;
-  return [{ vmId, jobId: undefined, source: undefined, diskId: undefined, what }];
+  return [{ vmId, jobId: undefined, source: undefined, diskId: undefined, isUnclear: true, what }];
 }
 
 /** A VM's snapshots as they were when they were first looked at: looking at them anew for each takes longer than the rest. */

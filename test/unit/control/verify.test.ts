@@ -12,13 +12,34 @@ import { NO_ONED, pointOf, runOn } from './stored-world';
 
 t.test('verify: a run that came to its end is over, whatever failed', async (t) => {
   const state = join(t.testdir(), 'state.json');
-  const good: CheckItem = { id: 'a', about: 'a', run: async () => [] };
+  const good: CheckItem = { id: 'a', about: 'a', points: [], run: async () => [] };
   const failing = { ...good, id: 'b', run: () => Promise.reject(new DriverError('failed', 'no answer')) };
   const stored = { points: async () => [pointOf('a0', 0, 5)], checks: async () => [good, failing] };
   const { code, err } = await runOn(verify, ['100', '--state', state], stored, NO_ONED);
   t.equal(code, 9);
   t.match(err, 'not checked: no answer');
   t.notOk(existsSync(state), 'the next one begins anew');
+});
+
+t.test('verify: a VM is only called ok when its check ended, and left nothing unclear', async (t) => {
+  const all = [1, 2, 3, 4].map((id) => ({ ...pointOf(`a${id}`, 0, 5), vmId: id as VmId }));
+  const damage = { vmId: 3 as VmId, jobId: undefined, source: undefined, diskId: undefined, what: 'something' };
+  const results: CheckItem['run'][] = [
+    async () => [],
+    () => Promise.reject(new DriverError('failed', 'no answer')),
+    async () => [{ ...damage, isUnclear: true }],
+    async () => [damage], // that no backup needs
+  ];
+  const checks = async (): Promise<CheckItem[]> =>
+    all.map((point, at) => ({ id: `${at}`, about: '', points: [point], run: results[at] as CheckItem['run'] }));
+  const state = join(t.testdir(), 'state.json');
+  const { code, out } = await runOn(verify, ['100', '--state', state], { points: async () => all, checks }, NO_ONED);
+  t.equal(code, 1);
+  const rows = out.split('\n').map((row) => row.trim().split(/ {2,}/));
+  t.same(
+    [1, 2, 3, 4].map((vm) => rows.find(([first]) => first === String(vm))?.at(-1)),
+    ['ok', 'not checked', 'unclear', 'ok'],
+  );
 });
 
 t.test('restic: what was stored after a check is not called checked', async (t) => {
