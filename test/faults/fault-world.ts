@@ -74,7 +74,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
     async makeChain(vmId: number, disk: LiveDisk, count: number, prefix = '', jobId = '-'): Promise<Known[]> {
       const chain: Known[] = [];
       for (let id = 0; id < count; id++) {
-        disk.change(id === 0 ? 120 : 25);
+        disk.change(id === 0 ? 40 : 10);
         this.stage(vmId, disk, id, `${prefix}${id}`);
         const ended = await world.run(world.script('backup'), ...world.backupCall(vmId, [0], id, jobId));
         if (ended.code !== 0) throw new Error(ended.stderr);

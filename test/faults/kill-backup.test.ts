@@ -14,7 +14,7 @@ testKills('backup', LANES, async (faults) => {
   faults.init(repository);
   const disk = faults.newDisk('vm1');
   const chain = await faults.makeChain(1, disk, 1);
-  disk.change(70);
+  disk.change(24);
   faults.stage(1, disk, 1, '1');
   const staging = faults.stagingOf(1);
   cpSync(staging, `${staging}.laid`, { recursive: true });
@@ -29,11 +29,12 @@ testKills('backup', LANES, async (faults) => {
       const [args, message] = world.backupCall(1, [0], 1);
       return world.start(world.script('backup'), args, withAttributes(message, attributes));
     },
-    lost: async (answered) => {
+    kept: [0],
+    lost: async (points, answered) => {
       const lost: string[] = [];
       const all: Known[] = [...chain];
       if (answered !== undefined) all.push({ id: 1, source: answered.stdout.split(' ')[0] ?? '' });
-      for (const { id } of all) {
+      for (const id of answered === undefined ? points : [...points, 1]) {
         const differs = await faults.differs(1, all, id, disk.at(String(id)));
         if (differs !== undefined) lost.push(`${id}: ${differs}`);
       }

@@ -9,26 +9,34 @@ const LANES = [
   { driver: 'rsync', victims: ['action', 'qemu-img', 'connection', 'tool'] },
 ] as const;
 
-testKills('download', LANES, async (faults) => {
-  const { world } = faults;
-  const repository = world.repository(1);
-  faults.init(repository);
-  const disk = faults.newDisk('vm1');
-  const chain = await faults.makeChain(1, disk, 3);
-  return {
-    repository,
-    host: 'server',
-    lay: () => {},
-    start: (attributes) => {
-      world.serveDatastore((text) => withAttributes(text, attributes));
-      return world.start(world.downloader, ['--stream', world.url(1, chain, 'disk.0.2')], '');
-    },
-    // What says that it succeeded has delivered the whole disk; and whatever happened, it can be had again.
-    lost: async (answered) => {
-      if (answered === undefined) return [(await faults.differs(1, chain, 1, disk.at('1'))) ?? []].flat();
-      const file = join(world.folder, 'downloaded');
-      writeFileSync(file, Buffer.from(answered.stdout, 'latin1'));
-      return [difference(file, disk.at('2')) ?? []].flat();
-    },
-  };
-});
+testKills(
+  'download',
+  LANES,
+  async (faults) => {
+    const { world } = faults;
+    const repository = world.repository(1);
+    faults.init(repository);
+    const disk = faults.newDisk('vm1');
+    disk.change(150); // what sends it is to be met
+    const chain = await faults.makeChain(1, disk, 3);
+    return {
+      repository,
+      host: 'server',
+      lay: () => {},
+      start: (attributes) => {
+        world.serveDatastore((text) => withAttributes(text, attributes));
+        return world.start(world.downloader, ['--stream', world.url(1, chain, 'disk.0.2')], '');
+      },
+      // What says that it succeeded has delivered the whole disk; and whatever happened, it can be had again.
+      kept: [1],
+      lost: async ([point], answered) => {
+        if (answered === undefined)
+          return [(await faults.differs(1, chain, point ?? 1, disk.at(String(point)))) ?? []].flat();
+        const file = join(world.folder, 'downloaded');
+        writeFileSync(file, Buffer.from(answered.stdout, 'latin1'));
+        return [difference(file, disk.at('2')) ?? []].flat();
+      },
+    };
+  },
+  4,
+); // each victim once: what ends by itself changes nothing

@@ -15,7 +15,6 @@ testKills('flatten', LANES, async (faults) => {
   faults.init(repository);
   const disk = faults.newDisk('vm1');
   const chain = await faults.makeChain(1, disk, isCutShort(world.driver) ? 3 : 4);
-  const kept = chain.slice(-2).map(({ id }) => id);
   return {
     repository,
     host: 'server',
@@ -28,12 +27,13 @@ testKills('flatten', LANES, async (faults) => {
         world.imageMessage('increment_flatten', 1, chain, edit),
       );
     },
-    // KEEP_LAST is 2. By the old chain, too: oned may never hear of the new one.
-    lost: async (answered) => {
+    kept: chain.slice(-2).map(({ id }) => id), // KEEP_LAST is 2
+    // By the old chain, too: oned may never hear of the new one.
+    lost: async (points, answered) => {
       const lost: string[] = [];
       const chains = answered === undefined ? [chain] : [chainIn(answered), chain];
       for (const one of chains) {
-        for (const id of kept) {
+        for (const id of points) {
           const differs = await faults.differs(1, one, id, disk.at(String(id)));
           if (differs !== undefined) lost.push(`${id} of ${JSON.stringify(one)}: ${differs}`);
         }

@@ -25,9 +25,10 @@ testKills('rm', LANES, async (faults) => {
       const edit = (text: string): string => withAttributes(text, attributes);
       return world.start(world.script('rm'), ['6'], world.imageMessage('rm-increments', 1, doomed, edit));
     },
-    lost: async (answered) => {
+    kept: kept.map(({ id }) => id),
+    lost: async (points, answered) => {
       const lost: string[] = [];
-      for (const { id } of kept) {
+      for (const id of points) {
         const differs = await faults.differs(1, kept, id, disk.at(`kept${id}`));
         if (differs !== undefined) lost.push(`${id}: ${differs}`);
       }

@@ -8,10 +8,10 @@ import { observe, pickPoints, strike, type Victim } from './kill-cases';
 /** The seed of this run; SEED repeats one. What a point falls on depends on the machine, too. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const isSoak = process.env.SOAK === '1';
-/** How many points of an action are struck. */
-const pointsOf = (driver: DriverName): number => (isCutShort(driver) ? 2 : 10);
+/** How many points of an action are struck, of those that it asks for. */
+const pointsOf = (driver: DriverName, wanted: number): number => (isCutShort(driver) ? 2 : wanted);
 /** Slows the struck run, in KiB/s, so that there is something to be struck. */
-const SLOW = 5000;
+const SLOW = 1600;
 
 /** An action that is struck, in a world that was prepared for it. */
 export interface Struck {
@@ -22,8 +22,10 @@ export interface Struck {
   /** The host of the connection that is struck. */
   readonly host: string;
   readonly repository: string;
-  /** Says which of the points that are to be kept cannot be downloaded; with what the action answered, if it did. */
-  readonly lost: (answered?: Ended) => Promise<string[]>;
+  /** The points that are to be kept. */
+  readonly kept: readonly number[];
+  /** Says which of these points cannot be downloaded; with what the action answered, if it did. */
+  readonly lost: (points: readonly number[], answered?: Ended) => Promise<string[]>;
 }
 
 /** A world and the faults in it. */
@@ -34,14 +36,15 @@ interface Lane {
 }
 
 /**
- * Strikes an action at points spread over its course. After each: nothing runs any more, all that is to be kept can be
- * downloaded, the same action again succeeds, and then nothing is left, the repository is sound and all can be
- * downloaded. The lanes run side by side: some faults are mostly waited for.
+ * Strikes an action at points spread over its course. After each: nothing runs any more, what is to be kept can be
+ * downloaded (one point of it, each in its turn), the same action again succeeds, and then nothing is left, the
+ * repository is sound and all can be downloaded. The lanes run side by side: some faults are mostly waited for.
  */
 export function testKills(
   name: string,
   allLanes: readonly Lane[],
   prepare: (faults: FaultWorld) => Promise<Struck>,
+  points = 10,
 ): void {
   t.setTimeout(isSoak ? 7_200_000 : 2_400_000);
   t.comment(`SEED=${SEED}`);
@@ -49,7 +52,7 @@ export function testKills(
   const runLane = async (lane: Lane): Promise<Verdict[]> => {
     const faults = await startFaultWorld({ driver: lane.driver, sftpOnly: lane.sftpOnly ?? [] });
     try {
-      return await strikeAll(faults, lane, share(lane, lanes), await prepare(faults));
+      return await strikeAll(faults, lane, share(lane, lanes, points), await prepare(faults));
     } finally {
       await faults.stop();
     }
@@ -86,7 +89,10 @@ async function strikeAll(faults: FaultWorld, { victims }: Lane, points: number, 
       // The machine is not always equally fast: a victim that had ended already is met earlier. Each try counts.
       for (let earlier = 1; earlier < 16; earlier *= 2) {
         const sooner = { stage: Math.max(0, point.stage - 1), afterMs: Math.round(point.afterMs / earlier) };
-        const verdict = await strikeOnce(faults, victim, earlier === 1 ? point : sooner, action);
+        const looked = isSoak
+          ? action.kept
+          : action.kept.filter((_id, n) => n === verdicts.length % action.kept.length);
+        const verdict = await strikeOnce(faults, victim, earlier === 1 ? point : sooner, action, looked);
         t.comment(`${verdict.what}${verdict.hit ? '' : ' (too late)'}`);
         verdicts.push(verdict);
         if (verdict.hit) break;
@@ -97,9 +103,10 @@ async function strikeAll(faults: FaultWorld, { victims }: Lane, points: number, 
 }
 
 /** All lanes of a driver together make the points of an action. */
-function share({ driver, victims }: Lane, lanes: readonly Lane[]): number {
+function share({ driver, victims }: Lane, lanes: readonly Lane[], wanted: number): number {
   const all = lanes.filter((lane) => lane.driver === driver).flatMap((lane) => lane.victims);
-  return isSoak ? pointsOf(driver) : Math.round((pointsOf(driver) * victims.length) / all.length);
+  const points = pointsOf(driver, wanted);
+  return isSoak ? points : Math.round((points * victims.length) / all.length);
 }
 
 /** Starts an action that takes its time. */
@@ -115,6 +122,7 @@ async function strikeOnce(
   victim: Victim,
   point: ReturnType<typeof pickPoints>[number],
   action: Struck,
+  looked: readonly number[],
 ): Promise<Verdict> {
   const wrong: string[] = [];
   const expect = (what: string, found: readonly string[]): void => {
@@ -126,7 +134,7 @@ async function strikeOnce(
   const { code, stderr } = ended;
   expect('still runs', await faults.quiet());
   if (victim !== 'action' && code !== 0 && plainLines(stderr).length !== 1) expect('no single line', [stderr]);
-  expect('lost before the next try', await action.lost(code === 0 ? ended : undefined));
+  expect('lost before the next try', await action.lost(looked, code === 0 ? ended : undefined));
   // restic sees to that by itself, and `check` would only complain of the lock.
   if (faults.world.driver !== 'restic') expect('visible', [faults.damage(action.repository) ?? []].flat());
   action.lay();
@@ -134,7 +142,7 @@ async function strikeOnce(
   if (next.code !== 0) expect('the next try', [`${next.code} ${next.stderr}`]);
   expect('still runs after the next try', await faults.quiet());
   expect('left', faults.debris(action.repository));
-  if (next.code === 0) expect('lost after the next try', await action.lost(next));
+  if (next.code === 0) expect('lost after the next try', await action.lost(action.kept, next));
   expect('damaged', [faults.damage(action.repository) ?? []].flat());
   const said = code === 0 ? 'which succeeded' : `which ended with ${code}: ${plainLines(stderr).join(' / ')}`;
   const what =
