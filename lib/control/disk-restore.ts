@@ -1,9 +1,10 @@
 import { readHeaders } from '../command/qcow2-header';
 import * as qemuImg from '../command/qemu-img';
 import type { Driver, Engine } from '../engine/engine';
+import type { Inventory, StoredPoint } from '../engine/inventory';
 import { DriverError } from '../errors';
 import type { Host } from '../host/host';
-import { type AbsolutePath, joinPath } from '../opennebula/ids';
+import { type AbsolutePath, type DiskId, joinPath } from '../opennebula/ids';
 import { PartFile, partName, putInPlace, sha256Of } from './part-file';
 import type { RestoredFile, RestoreRecord } from './restore-record';
 import type { Screen } from './screen';
@@ -12,6 +13,7 @@ import type { Screen } from './screen';
 export interface WantedDisk {
   /** The name that it gets. */
   readonly name: string;
+  readonly diskId: DiskId;
   /** What it is, for the record. */
   readonly of: string;
   readonly url: string;
@@ -20,6 +22,8 @@ export interface WantedDisk {
   /** What the download must be, where that is known. */
   readonly sizeBytes: number | undefined;
   readonly sha256: string | undefined;
+  /** The backups that it is merged of, where nothing but the checksums of their files proves what comes of it. */
+  readonly links: readonly StoredPoint[];
   /** The sizes that the manifest and vm.xml say it has, in MB. */
   readonly virtualSizesMb: readonly number[];
 }
@@ -28,6 +32,7 @@ export interface WantedDisk {
 export interface DiskMeans {
   readonly folder: AbsolutePath;
   readonly engine: Engine;
+  readonly inventory: Inventory;
   readonly driver: Driver;
   readonly record: RestoreRecord;
   readonly local: Host;
@@ -45,6 +50,7 @@ export async function restoreDisk(disk: WantedDisk, means: DiskMeans): Promise<R
   const part = new PartFile(folder, disk.name);
   const url = driver.parseUrl(disk.url);
   try {
+    const proven = await proveLinks(disk, means);
     screen.step(`restore ${disk.name}`);
     await part
       .fill(
@@ -52,7 +58,7 @@ export async function restoreDisk(disk: WantedDisk, means: DiskMeans): Promise<R
         (bytes) => screen.transfer(bytes, disk.sizeBytes ?? 0),
       )
       .finally(() => (signal.aborted ? undefined : engine.endDownload(url)));
-    const verified = compare(part, disk);
+    const verified = [...proven, ...compare(part, disk)];
     const ready = disk.format === 'stored' ? part.path : await converted(part.path, disk, verified, means);
     const sha256 = ready === part.path ? part.sha256() : ((await sha256Of(ready, signal)) ?? '');
     const sizeBytes = (await means.local.files.list(folder, [])).find(({ name }) =>
@@ -66,6 +72,18 @@ export async function restoreDisk(disk: WantedDisk, means: DiskMeans): Promise<R
     await part.remove();
     await means.local.files.remove(joinPath(folder, partName(`converted.${disk.name}`)));
   }
+}
+
+/** Compares what the disk is merged of with the manifests, before it is fetched. Throws `damaged`. */
+async function proveLinks({ name, diskId, links }: WantedDisk, { inventory, screen }: DiskMeans): Promise<string[]> {
+  if (links.length === 0) return [];
+  const items = await inventory.checks(links, { share: 1, seed: 0, bandwidthLimitKib: undefined, diskId });
+  for (const [index, { run }] of items.entries()) {
+    screen.step(`check what ${name} is merged of, ${index + 1} of ${items.length}`);
+    const found = (await run()).find((damage) => damage.diskId === diskId);
+    if (found !== undefined) throw damaged(`backup ${found.source}, which ${name} needs, is damaged: ${found.what}`);
+  }
+  return links.every(({ hasManifest }) => hasManifest) ? ['sha256 of its chain'] : [];
 }
 
 /** Compares the download with the manifest. Throws `damaged`. */
@@ -114,5 +132,7 @@ async function converted(
 }
 
 function damaged(what: string): DriverError {
-  return new DriverError('damaged', what, { hint: 'Nothing of it was kept; try another backup of the VM' });
+  return new DriverError('damaged', what, {
+    hint: 'Nothing of it was kept; try another backup of the VM, or take it as it is with --unchecked',
+  });
 }

@@ -17,13 +17,14 @@ export interface RestoreWish {
   readonly inventory: Inventory;
   readonly folder: AbsolutePath;
   readonly format: 'qcow2' | 'raw';
+  /** What has not the checksums of its manifest is wanted, too. */
+  readonly unchecked: boolean;
   /** None: all. */
   readonly diskIds: readonly DiskId[];
 }
 
 /** A disk, and how much room it will take, where that can be told. */
 interface PlannedDisk extends WantedDisk {
-  readonly diskId: DiskId;
   readonly expectedBytes: number | undefined;
 }
 
@@ -79,8 +80,9 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
       ...{ name, diskId, url },
       of: `datastore ${opened.datastore.id} VM ${vmId} chain ${formatChain(chain)} disk ${diskId} ${isArchive ? 'rbd' : format}`,
       format: isArchive ? ('stored' as const) : format,
-      sizeBytes: known?.sizeBytes,
-      sha256: inventory.sendsAsStored ? known?.sha256 : undefined,
+      sizeBytes: wish.unchecked ? undefined : known?.sizeBytes,
+      sha256: inventory.sendsAsStored && !wish.unchecked ? known?.sha256 : undefined,
+      links: inventory.sendsAsStored && !isFull && !wish.unchecked ? linksOf(chosen).map(({ point }) => point) : [],
       virtualSizesMb: sizes.filter((size) => size !== undefined),
       expectedBytes: known?.sizeBytes ?? sumOf(chosen, diskId),
     };

@@ -31,6 +31,7 @@ export const restore: Subcommand = {
     },
     { name: 'disk', value: 'D', describe: 'Only this disk', many: true },
     { name: 'format', value: 'F', describe: 'qcow2 (default) or raw', completes: ['qcow2', 'raw'] },
+    { name: 'unchecked', describe: 'Restore also what has not the checksums of its manifest' },
     { name: 'yes', describe: 'Replace files in DIR that are not of this backup' },
     { name: 'json', describe: 'Print one JSON document' },
   ],
@@ -52,11 +53,12 @@ export const restore: Subcommand = {
     const format = line.text('format') ?? 'qcow2';
     if (format !== 'qcow2' && format !== 'raw')
       throw usage('restore', `--format is ${JSON.stringify(format)}, not qcow2 or raw`);
+    const unchecked = line.flag('unchecked');
     const diskIds = line.texts('disk').map((text) => parseDiskId(text, '--disk', 'usage'));
 
     const opened = await context.open(line.word('FILE|ID'));
     const { chosen, inventory } = await findPoint(opened, wanted, screen, diskIds);
-    const plan = await planRestore(chosen, { opened, inventory, folder, format, diskIds });
+    const plan = await planRestore(chosen, { opened, inventory, folder, format, unchecked, diskIds });
     const removed = await prepareFolder(folder);
     if (removed.length > 0) screen.note(`removed what an interrupted restore had left: ${removed.join(', ')}`);
     const restoring = new Restoring(plan, opened, context);

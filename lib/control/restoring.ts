@@ -7,6 +7,7 @@ import type { OpenedDatastore } from './open-datastore';
 import { sha256Of, writeWhole } from './part-file';
 import type { RestorePlan } from './restore-plan';
 import { type RestoredFile, RestoreRecord } from './restore-record';
+import { inventoryOf } from './stored-backups';
 import type { ControlContext } from './subcommand';
 
 /** A restore under way. */
@@ -61,7 +62,9 @@ export class Restoring {
     const hasQemu = (await local.programs(['qemu-img'])).has('qemu-img');
     if (!hasQemu) screen.warn('qemu-img is not installed here: disks are neither checked nor converted');
     const { driver } = this.#opened;
-    const means = { folder, engine: this.#opened.engine(), driver, record, local, hasQemu, screen, signal };
+    const inventory = inventoryOf(this.#opened);
+    const engine = this.#opened.engine();
+    const means = { folder, engine, inventory, driver, record, local, hasQemu, screen, signal };
     const done: RestoredFile[] = [];
     for (const { name, content } of texts.filter((text) => text.name !== this.#plan.template)) {
       signal.throwIfAborted();

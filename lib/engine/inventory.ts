@@ -101,6 +101,8 @@ export interface CheckExtent {
   readonly seed: number;
   /** KiB/s. */
   readonly bandwidthLimitKib: number | undefined;
+  /** Of the data only that of this disk, where an engine reads files one by one. */
+  readonly diskId?: DiskId | undefined;
 }
 
 /** A part of a check that is done as a whole. */

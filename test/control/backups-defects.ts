@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { StockRsyncDriver } from '../conformance/stock-rsync-driver';
@@ -44,6 +44,14 @@ export function damageFolders(t: Test, b: BackupsWorld): void {
     t.match(bare.stderr, /vm\.xml does\s+not\s+exist/);
     t.equal(difference(join(at('bare'), 'disk.0.qcow2'), story.chain[1].disks.get(0) ?? ''), undefined);
     flip(of(second, 'disk.0.1'), statSync(of(second, 'disk.0.1')).size - 70_000);
+    const changed = await b.run(one('--source', third, '--disk', '0', '--to', at('changed')), GONE);
+    t.equal(changed.code, 11, 'what it is merged of is compared with the manifests');
+    t.match(
+      changed.stderr,
+      new RegExp(`backup ${second}, which disk.0.qcow2 needs, is damaged: disk.0.1: its checksum`),
+    );
+    t.notOk(existsSync(join(at('changed'), 'disk.0.qcow2')), 'nothing was kept');
+    await ok(one('--source', third, '--disk', '0', '--unchecked', '--to', at('changed')));
     const later = (disk: number): string[] =>
       [third, last].filter((_, index) => story.chain[index + 2]?.disks.has(disk));
     t.strictSame(

@@ -27,7 +27,10 @@ interface Place {
 export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
   const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
   const known = stored.flatMap(({ point, noted }) =>
-    noted.filter(({ sha256: hash }) => hash !== undefined).map((file) => ({ ...file, point })),
+    noted
+      .filter(({ sha256: hash }) => hash !== undefined)
+      .filter(({ name }) => extent.diskId === undefined || parseDiskFile(name)?.diskId === extent.diskId)
+      .map((file) => ({ ...file, point })),
   );
   const files = known.map(({ point, name, sizeBytes }) => ({
     key: `${point.vmId}/${point.source}/${name}`,
