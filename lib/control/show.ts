@@ -1,9 +1,8 @@
 import { quote } from '../command/quote';
 import { chainUpToPoint, dependantsOf, linksOf, type PlacedPoint } from '../engine/inventory-chains';
-import { problemOf } from '../engine/inventory-problems';
 import { asDriverError, DriverError } from '../errors';
 import { parseDiskFile } from '../opennebula/backup-url';
-import { parseVmId } from '../opennebula/ids';
+import { type DiskId, parseVmId } from '../opennebula/ids';
 import { parseSource } from '../opennebula/increment';
 import { healthText, pointText, sizeText, timeText } from './backup-texts';
 import { backupDocument } from './list';
@@ -109,26 +108,38 @@ function named(placed: readonly PlacedPoint[], source: string): PlacedPoint {
   });
 }
 
+/** The disks of it that can be restored: `[]`, all; undefined, none. */
+function restorable({ broken, damaged, point }: PlacedPoint): DiskId[] | undefined {
+  if (broken !== undefined) return undefined;
+  if (damaged.size === 0) return [];
+  const whole = point.disks.map(({ id }) => id).filter((id) => !damaged.has(id));
+  return whole.length === 0 ? undefined : [...new Set(whole)];
+}
+
 /** The URLs of its disks; none of one that cannot be restored. */
 async function urlsOf(one: PlacedPoint, { engine }: OpenedDatastore): Promise<Record<string, string>> {
   const { vmId, jobId } = one.point;
-  if (problemOf(one) !== undefined) return {};
+  const disks = restorable(one);
+  if (disks === undefined) return {};
   const files = await engine()
-    .files({ vmId, jobId, chain: chainUpToPoint(one) })
+    .files({ vmId, jobId, chain: chainUpToPoint(one) }, disks)
     .catch((error) => {
       if (['notFound', 'damaged'].includes(asDriverError(error).kind)) return undefined;
       throw error;
     });
   if (files === undefined) return {};
-  const urls = [...files.disks].map(([id, { url }]) => [String(id), url]);
+  const wanted = [...files.disks].filter(([id]) => disks.length === 0 || disks.includes(id));
+  const urls = wanted.map(([id, { url }]) => [String(id), url]);
   return Object.fromEntries(files.tpm === undefined ? urls : [...urls, ['tpm', files.tpm.url]]);
 }
 
 function restoreLine(one: PlacedPoint, { datastore, from }: OpenedDatastore, { line }: ControlContext) {
   const { point } = one;
-  if (problemOf(one) !== undefined) return undefined;
+  const disks = restorable(one);
+  if (disks === undefined) return undefined;
   const given = line.word('FILE|ID');
   const place = from === 'file' ? ['--id', String(datastore.id), '--base-path', datastore.basePath] : [];
-  const which = ['--vm', String(point.vmId), '--source', point.source];
+  const only = disks.flatMap((id) => ['--disk', String(id)]);
+  const which = ['--vm', String(point.vmId), '--source', point.source, ...only];
   return quote(['backupctl', 'restore', given, ...place, ...which, '--to', 'DIR']);
 }

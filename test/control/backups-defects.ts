@@ -33,6 +33,9 @@ export function damageFolders(t: Test, b: BackupsWorld): void {
       own.map(({ problem }) => problem),
       [null, 'disk.1.1 is gone', ...inherited],
     );
+    const { urls, restore } = JSON.parse((await ok(call('show', third, '--json'))).stdout);
+    t.strictSame(Object.keys(urls), ['0', 'tpm'], 'URLs of the disks that can be restored');
+    t.match(restore, `--source ${third} --disk 0 --to DIR`);
     await ok(one('--source', third, '--disk', '0', '--to', at('part')));
     t.equal(difference(join(at('part'), 'disk.0.qcow2'), story.chain[2].disks.get(0) ?? ''), undefined);
     const refused = await b.run(one('--source', third, '--to', at('all')), GONE);

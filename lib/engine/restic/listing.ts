@@ -35,8 +35,9 @@ export async function listRepositories({ repositories, context }: InventoryMeans
     .map(({ name }) => ({ name, isJob: name.startsWith('job_') }));
   const isThere = await Promise.all(
     named.map(async ({ name }) => {
-      const files = await server.files.list(joinPath(basePath, name), []).catch(() => []);
-      return files.some((file) => file.name === 'config');
+      const files = await server.files.list(joinPath(basePath, name), []).catch((error) => asDriverError(error));
+      // one that cannot be listed may be one: whoever opens it tells why it cannot
+      return files instanceof DriverError ? files.kind !== 'notFound' : files.some((file) => file.name === 'config');
     }),
   );
   return named
