@@ -31,6 +31,11 @@ export const backupCancel: Verb = {
     const isOurs = (one: LocalProcess): boolean => isBackupOf(one, folder, deployId);
     if (dryRun) report.plan(`the front-end: end ${SCRIPTS.join(', ')} of ${deployId} in ${folder}`);
     else await endLocally(isOurs);
+    // What hangs, for instance on a dead storage, ends by force: its programs follow it, and the next backup cleans up.
+    const forced = dryRun ? [] : (await listProcesses()).filter(isOurs);
+    for (const one of forced) terminate(one, 'SIGKILL');
+    if (forced.length > 0)
+      report.log(`ended by force: ${forced.map(({ pid }) => pid).join(', ')}, for it did not end by itself`);
     const remote = await hosts.at(bridge ?? host);
     const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
     if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);

@@ -19,10 +19,10 @@ export function runsScript({ argv }: LocalProcess, names: readonly string[]): bo
   return argv.slice(0, 2).some((word) => names.includes(basename(word)));
 }
 
-/** Sends SIGTERM. A process that has ended meanwhile, or belongs to somebody else, is left. */
-export function terminate({ pid }: LocalProcess): void {
+/** Sends a signal. A process that has ended meanwhile, or belongs to somebody else, is left. */
+export function terminate({ pid }: LocalProcess, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): void {
   try {
-    process.kill(pid, 'SIGTERM');
+    process.kill(pid, signal);
   } catch {}
 }
 

@@ -73,7 +73,13 @@ export class RemoteHost implements Host {
   }
 
   #connect(): Promise<SftpClient> {
-    this.#connection ??= this.#open();
+    const { signal } = this.#settings;
+    const isLate = signal.aborted;
+    this.#connection ??= this.#open().catch((error) => {
+      // What was under way when the action was aborted: cleaning up connects anew, and only once.
+      if (signal.aborted && !isLate) this.#connection = undefined;
+      throw error;
+    });
     return this.#connection;
   }
 

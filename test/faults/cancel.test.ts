@@ -209,6 +209,18 @@ const ofTheDead = (driver: DriverName) => async (t: Test) => {
   await expectCancelled(t, bed, 'on a bridge host', await backup.ended, files);
   t.equal(ssh.connections('host1'), logins, 'the host itself was left alone');
 
+  const hung = start(bridged);
+  t.ok(await transferring(bridged));
+  send('SIGSTOP', hung.child.pid ?? 0);
+  const forced = await cancel(bridged);
+  t.match([forced.code, forced.stderr], [0, /ended by force: [0-9]+, for it did not end by itself/]);
+  t.equal((await hung.ended).code, null);
+  t.same(await faults.quiet(), []);
+  t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
+  t.same(faults.debris(repository(1)), [], 'and removes what the hung one left');
+  faults.reset();
+  lay(bridged);
+
   const kept = start(bridged);
   t.ok(await transferring(bridged));
   const programs = ofActions(ssh.folder).filter(({ environment }) =>

@@ -11,6 +11,9 @@ export function vmTag(vmId: VmId): string {
   return `one-${vmId}`;
 }
 
+/** Sources of the stock driver are restic's short ids (contract, "Backup URLs"); what is shorter may name several. */
+const SOURCE_LENGTH = 8;
+
 /** On a snapshot that flatten made: the source of a snapshot that it replaces, one tag for each. */
 const REPLACES = 'one-replaces-';
 
@@ -25,8 +28,8 @@ export function snapshotsOf(all: readonly Snapshot[], vmId: VmId): StoredSnapsho
     .filter(({ tags }) => tags.includes(vmTag(vmId)))
     .map((snapshot) => ({
       ...snapshot,
-      source: snapshot.id.slice(0, 8),
+      source: snapshot.id.slice(0, SOURCE_LENGTH),
       replaces: snapshot.tags.filter((tag) => tag.startsWith(REPLACES)).map((tag) => tag.slice(REPLACES.length)),
-      isNamed: (source) => snapshot.id.startsWith(source),
+      isNamed: (source) => source.length >= SOURCE_LENGTH && snapshot.id.startsWith(source),
     }));
 }
