@@ -119,7 +119,7 @@ export class ResticEngine implements Engine {
 
   async flatten(image: BackupImage, keepLast: number): Promise<FlattenedChain | undefined> {
     if (image.chain.length <= keepLast) return undefined;
-    const repository = await this.#repositories.beside(image, ['restic', 'qemu-img']);
+    const repository = await this.#repositories.near(image, ['restic', 'qemu-img']);
     const forget = (ids: readonly string[]): Promise<void> => this.#forget(repository, ids);
     return flatten(image, keepLast, {
       repository,

@@ -41,9 +41,9 @@ export class Repositories {
     return new Repository(server, { ...access, sftp: undefined }, access, this.#patience());
   }
 
-  /** On the backup server if it can run restic and sees the same folders there as by SFTP, else here. */
-  async near(id: RepositoryId): Promise<Repository> {
-    const repository = await this.beside(id, ['restic']);
+  /** On the backup server if it has these programs and sees the same folders there as by SFTP, else here. */
+  async near(id: RepositoryId, programs: readonly string[] = ['restic']): Promise<Repository> {
+    const repository = await this.beside(id, programs);
     if (repository.access.sftp !== undefined) return repository;
     const isThere = await repository.host.run(hasFile(joinPath(repository.path, 'config')));
     return isThere ? repository : this.local(id.vmId, id.jobId);
