@@ -30,12 +30,11 @@ export const backupCancel: Verb = {
     const bridge = parseBridgeHost(vm);
     const isOurs = (one: LocalProcess): boolean => isBackupOf(one, folder, deployId);
     if (dryRun) report.plan(`the front-end: end ${SCRIPTS.join(', ')} of ${deployId} in ${folder}`);
-    else await endLocally(isOurs);
-    // What hangs, for instance on a dead storage, ends by force: its programs follow it, and the next backup cleans up.
-    const forced = dryRun ? [] : (await listProcesses()).filter(isOurs);
-    for (const one of forced) terminate(one, 'SIGKILL');
-    if (forced.length > 0)
-      report.log(`ended by force: ${forced.map(({ pid }) => pid).join(', ')}, for it did not end by itself`);
+    else {
+      const forced = await endLocally(isOurs);
+      if (forced.length > 0)
+        report.log(`ended by force: ${forced.map(({ pid }) => pid).join(', ')}, for it did not end by itself`);
+    }
     const remote = await hosts.at(bridge ?? host);
     const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
     if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);
@@ -43,11 +42,24 @@ export const backupCancel: Verb = {
   },
 };
 
-/** The action that directs the backup runs on this machine, and ends its programs in the right order when told to. */
-async function endLocally(isOurs: (one: LocalProcess) => boolean): Promise<void> {
-  for (const one of (await listProcesses()).filter(isOurs)) terminate(one);
+/**
+ * The action that directs the backup runs on this machine, and ends its programs in the right order when told to. A backup
+ * of ours that hangs is ended by force: its programs follow it, and the next one cleans up. Returns those.
+ */
+async function endLocally(isOurs: (one: LocalProcess) => boolean): Promise<LocalProcess[]> {
+  const told = (await listProcesses()).filter(isOurs);
+  for (const one of told) terminate(one);
+  const left = async (): Promise<LocalProcess[]> =>
+    (await listProcesses()).filter((one) => isOurs(one) && told.some(({ pid }) => pid === one.pid));
   const deadline = Date.now() + ENDING_LIMIT_MS;
-  while (Date.now() < deadline && (await listProcesses()).some(isOurs)) await sleep(POLL_MS);
+  let running = await left();
+  while (Date.now() < deadline && running.length > 0) {
+    await sleep(POLL_MS);
+    running = await left();
+  }
+  const hung = running.filter((one) => runsScript(one, ['backup']));
+  for (const one of hung) terminate(one, 'SIGKILL');
+  return hung;
 }
 
 /** By the arguments that oned passes: HOST:DIR first and DEPLOY_ID third. VM 1 is not VM 10, nor VM 1 in another folder. */

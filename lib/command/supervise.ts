@@ -42,8 +42,9 @@ const BINDS_ANSWER = 'one-backup-supervisor: binds=';
  * (dash's kill knows no `-SIG --`, hence `-s`; a shell starts background programs with SIGINT ignored, which only those heed that ask for it.)
  * Only the program itself gets the soft signal: restic needs its ssh, which is in the same process group, to remove its lock.
  * A stall is read off /proc/PID/io (proc(5)), from what the program reads: files, and the answers of its server. A shell
- * that waits reads nothing, and the kernel adds a child's numbers to its own only when that has ended: of a shell, all
- * that it started counts. Of restic its ssh does not: that goes on reading until every buffer on the way is full.
+ * that waits reads nothing, and the kernel adds a child's numbers to its own only when that has ended: of a shell, and of
+ * others that leave the work to children, all that it started counts. Of restic its ssh does not: that goes on reading
+ * until every buffer on the way is full.
  * A program with file capabilities shows no such numbers: it has no stall limit, nor the kernel's last word.
  */
 const SCRIPT = `
@@ -78,7 +79,7 @@ moved() {
   IFS= read -r first 2>/dev/null </proc/$child/io || return 0
   all= sum=0
   set -- $child
-  case $(cat /proc/$child/comm) in sh | dash | bash | ash | busybox) ;; *) all=$child; shift ;; esac
+  case $(cat /proc/$child/comm) in sh | dash | bash | ash | busybox | sudo | virt-sparsify) ;; *) all=$child; shift ;; esac
   while [ $# -gt 0 ]; do
     all="$all $*" next=
     for pid; do next="$next $(cat /proc/$pid/task/*/children 2>/dev/null)"; done
