@@ -10,6 +10,8 @@ import type { Verb } from './verb';
 const SCRIPTS = ['backup', 'prebackup', 'prebackup_live'];
 /** How long the backup itself may take to end its programs and clean up, in milliseconds; 10 s are all there is. */
 const ENDING_LIMIT_MS = 7_000;
+/** An action that was told to end has ended by then, whatever hangs, unless it is itself what hangs, in milliseconds. */
+const FORCING_AFTER_MS = 9_300;
 const POLL_MS = 100;
 
 /** backup_cancel: ends the running backup of one VM. */
@@ -30,36 +32,35 @@ export const backupCancel: Verb = {
     const bridge = parseBridgeHost(vm);
     const isOurs = (one: LocalProcess): boolean => isBackupOf(one, folder, deployId);
     if (dryRun) report.plan(`the front-end: end ${SCRIPTS.join(', ')} of ${deployId} in ${folder}`);
-    else {
-      const forced = await endLocally(isOurs);
-      if (forced.length > 0)
-        report.log(`ended by force: ${forced.map(({ pid }) => pid).join(', ')}, for it did not end by itself`);
-    }
+    // The action that directs the backup runs here, and ends its programs in the right order when told to.
+    const began = Date.now();
+    const told = dryRun ? [] : (await listProcesses()).filter(isOurs);
+    for (const one of told) terminate(one);
+    await remaining(told, began, ENDING_LIMIT_MS);
     const remote = await hosts.at(bridge ?? host);
     const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
     if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);
+    const hung = (await remaining(told, began, FORCING_AFTER_MS)).filter((one) => runsScript(one, ['backup']));
+    for (const one of hung) {
+      terminate(one, 'SIGKILL');
+      report.log(`ended process ${one.pid} by force, for the backup did not end by itself; the next one cleans up`);
+    }
     return [];
   },
 };
 
-/**
- * The action that directs the backup runs on this machine, and ends its programs in the right order when told to. A backup
- * of ours that hangs is ended by force: its programs follow it, and the next one cleans up. Returns those.
- */
-async function endLocally(isOurs: (one: LocalProcess) => boolean): Promise<LocalProcess[]> {
-  const told = (await listProcesses()).filter(isOurs);
-  for (const one of told) terminate(one);
+/** What of these processes still runs when that much time has passed since `began`, or sooner when nothing does. */
+async function remaining(told: readonly LocalProcess[], began: number, limitMs: number): Promise<LocalProcess[]> {
   const left = async (): Promise<LocalProcess[]> =>
-    (await listProcesses()).filter((one) => isOurs(one) && told.some(({ pid }) => pid === one.pid));
-  const deadline = Date.now() + ENDING_LIMIT_MS;
+    (await listProcesses()).filter((one) =>
+      told.some(({ pid, argv }) => pid === one.pid && `${argv}` === `${one.argv}`),
+    );
   let running = await left();
-  while (Date.now() < deadline && running.length > 0) {
+  while (Date.now() < began + limitMs && running.length > 0) {
     await sleep(POLL_MS);
     running = await left();
   }
-  const hung = running.filter((one) => runsScript(one, ['backup']));
-  for (const one of hung) terminate(one, 'SIGKILL');
-  return hung;
+  return running;
 }
 
 /** By the arguments that oned passes: HOST:DIR first and DEPLOY_ID third. VM 1 is not VM 10, nor VM 1 in another folder. */

@@ -213,7 +213,7 @@ const ofTheDead = (driver: DriverName) => async (t: Test) => {
   t.ok(await transferring(bridged));
   send('SIGSTOP', hung.child.pid ?? 0);
   const forced = await cancel(bridged);
-  t.match([forced.code, forced.stderr], [0, /ended by force: [0-9]+, for it did not end by itself/]);
+  t.match([forced.code, forced.stderr], [0, /ended process [0-9]+ by force, for the backup did not end by itself/]);
   t.equal((await hung.ended).code, null);
   t.same(await faults.quiet(), []);
   t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
