@@ -35,7 +35,7 @@ export async function listRepositories({ repositories, context }: InventoryMeans
     .map(({ name }) => ({ name, isJob: name.startsWith('job_') }));
   const isThere = await Promise.all(
     named.map(async ({ name }) => {
-      const files = await server.files.list(joinPath(basePath, name), []).catch((error) => asDriverError(error));
+      const files = await server.files.list(joinPath(basePath, name), []).catch(asDriverError);
       // one that cannot be listed may be one: whoever opens it tells why it cannot
       return files instanceof DriverError ? files.kind !== 'notFound' : files.some((file) => file.name === 'config');
     }),
