@@ -101,7 +101,7 @@ export interface CheckExtent {
   readonly seed: number;
   /** KiB/s. */
   readonly bandwidthLimitKib: number | undefined;
-  /** Of the data only that of this disk, where an engine reads files one by one. */
+  /** Only this disk, where an engine reads files one by one. */
   readonly diskId?: DiskId | undefined;
 }
 

@@ -4,7 +4,7 @@ import * as qemuImg from '../../command/qemu-img';
 import { asDriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { parseDiskFile } from '../../opennebula/backup-url';
-import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import { type AbsolutePath, type DiskId, joinPath } from '../../opennebula/ids';
 import type { ManifestFile } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
 import { sampled } from '../sampled';
@@ -26,10 +26,11 @@ interface Place {
 /** One check for each backup: that its files are there, the form of its disks, and as much of the data as is asked for. */
 export async function checksOf(stored: readonly Stored[], extent: CheckExtent, place: Place): Promise<CheckItem[]> {
   const hasQemu = (await place.server.programs(['qemu-img'])).has('qemu-img');
+  const isWanted = (disk: { readonly diskId: DiskId } | undefined): boolean =>
+    extent.diskId === undefined || disk?.diskId === extent.diskId;
   const known = stored.flatMap(({ point, noted }) =>
     noted
-      .filter(({ sha256: hash }) => hash !== undefined)
-      .filter(({ name }) => extent.diskId === undefined || parseDiskFile(name)?.diskId === extent.diskId)
+      .filter(({ name, sha256: hash }) => hash !== undefined && isWanted(parseDiskFile(name)))
       .map((file) => ({ ...file, point })),
   );
   const files = known.map(({ point, name, sizeBytes }) => ({
@@ -39,11 +40,12 @@ export async function checksOf(stored: readonly Stored[], extent: CheckExtent, p
   const read = sampled(files, extent);
   return stored.map(({ point, noted }) => {
     const chosen = noted.filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
+    const looked = { ...point, disks: point.disks.filter(({ id: diskId }) => isWanted({ diskId })) };
     return {
       id: `backup:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
       points: [point],
-      run: () => new BackupCheck(point, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
+      run: () => new BackupCheck(looked, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
     };
   });
 }
