@@ -37,13 +37,17 @@ export const backupCancel: Verb = {
     const told = dryRun ? [] : (await listProcesses()).filter(isOurs);
     for (const one of told) terminate(one);
     await remaining(told, began, ENDING_LIMIT_MS);
-    const remote = await hosts.at(bridge ?? host);
-    const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
-    if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);
-    const hung = (await remaining(told, began, FORCING_AFTER_MS)).filter((one) => runsScript(one, ['backup']));
-    for (const one of hung) {
-      terminate(one, 'SIGKILL');
-      report.log(`ended process ${one.pid} by force, for the backup did not end by itself; the next one cleans up`);
+    try {
+      const remote = await hosts.at(bridge ?? host);
+      const ended = await remote.run(endMarked(backupMarker(argument('HOST:DIR'), deployId)));
+      if (ended > 0) report.log(`ended ${ended} programs on ${remote.name} that had outlived their backup`);
+    } finally {
+      // also where the host cannot be reached
+      const hung = (await remaining(told, began, FORCING_AFTER_MS)).filter((one) => runsScript(one, ['backup']));
+      for (const one of hung) {
+        terminate(one, 'SIGKILL');
+        report.log(`ended process ${one.pid} by force, for the backup did not end by itself; the next one cleans up`);
+      }
     }
     return [];
   },
