@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Damage, Inventory, LostPoint } from '../engine/inventory';
-import { grouped, type PlacedPoint } from '../engine/inventory-chains';
+import type { PlacedPoint } from '../engine/inventory-chains';
 import { asDriverError, type DriverError } from '../errors';
 import { parseAbsolutePath, parseVmId, type VmId } from '../opennebula/ids';
 import type { CommandLine } from './call';
@@ -9,7 +9,8 @@ import { askOned, compareWithOned, noteUncompared, type OnedBackup } from './one
 import type { OpenedDatastore } from './open-datastore';
 import { inventoryOf, storedBackups } from './stored-backups';
 import type { ControlContext, Subcommand } from './subcommand';
-import { type Finding, findingsOf } from './verify-findings';
+import { findingsOf } from './verify-findings';
+import { printReport, resultsOf, type Unsure } from './verify-report';
 import { stateFile, VerifyState } from './verify-state';
 
 /** verify: are the backups good? */
@@ -69,10 +70,11 @@ export const verify: Subcommand = {
     for (const { message: what } of unlisted)
       damages.push({ vmId: 0 as VmId, jobId: undefined, source: undefined, diskId: undefined, what });
     const findings = findingsOf(placed, { damages, lost, onlyOned });
+    const vms = resultsOf(placed, findings, unsure);
     if (line.flag('json')) {
-      const told = { datastore: id, share, seed: state.seed, backups: placed.length, findings };
+      const told = { datastore: id, share, seed: state.seed, backups: placed.length, vms, findings };
       screen.json({ ...told, failures: failures.map(({ message }) => message) });
-    } else print(placed, findings, unsure, context);
+    } else printReport(vms, findings, context);
     for (const { message } of failures) screen.warn(`not checked: ${message}`);
     await state.end(); // failures or not: the next run is to look at all of it again, and at the next part
     const [failure] = failures;
@@ -116,9 +118,6 @@ function shareOf(line: CommandLine): number {
   throw usage('verify', `--sample is ${JSON.stringify(text)}, not a percentage (5%)`);
 }
 
-/** VMs of which it is not known whether all of their backups are good. */
-type Unsure = ReadonlyMap<VmId, 'unclear' | 'not checked'>;
-
 /** Does what is not done yet. What one part fails with does not keep the others from being done. */
 async function checkAll(
   inventory: Inventory,
@@ -150,37 +149,4 @@ async function checkAll(
     }
   }
   return { damages, failures, unsure };
-}
-
-function print(
-  placed: readonly PlacedPoint[],
-  findings: readonly Finding[],
-  unsure: Unsure,
-  { screen }: Pick<ControlContext, 'screen'>,
-): void {
-  const vms = [...grouped(placed, ({ point }) => point.vmId)].map(([vmId, own]) => {
-    const wrong = new Set(findings.filter(({ vm }) => vm === vmId).map((one) => one.source ?? one.increment)).size;
-    const name = own.findLast(({ point }) => point.vmName !== undefined)?.point.vmName ?? '';
-    return [String(vmId), name, String(own.length), wrong === 0 ? (unsure.get(vmId) ?? 'ok') : `${wrong} damaged`];
-  });
-  const tone = (text: string) => (text === 'ok' ? 'ok' : text.endsWith('damaged') ? 'failure' : 'warning');
-  const count = { title: 'BACKUPS', align: 'right' as const };
-  screen.table([{ title: 'VM', align: 'right' }, { title: 'NAME' }, count, { title: 'RESULT', tone }], vms);
-  if (findings.length === 0) return;
-  screen.print('');
-  const columns = [
-    { title: 'VM', align: 'right' as const },
-    { title: 'INC', align: 'right' as const },
-    { title: 'DISK', align: 'right' as const },
-    { title: 'SOURCE' },
-    { title: 'DAMAGE', wrap: true },
-    { title: 'NEEDED BY', wrap: true },
-  ];
-  const text = (value: number | string | null): string => (value === null ? '-' : String(value));
-  screen.table(
-    columns,
-    findings.map(({ vm, increment, disk, source, what, neededBy }) => {
-      return [text(vm), text(increment), text(disk), text(source), what, neededBy.join(' ') || '-'];
-    }),
-  );
 }

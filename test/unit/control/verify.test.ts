@@ -33,12 +33,24 @@ t.test('verify: a VM is only called ok when its check ended, and left nothing un
   const checks = async (): Promise<CheckItem[]> =>
     all.map((point, at) => ({ id: `${at}`, about: '', points: [point], run: results[at] as CheckItem['run'] }));
   const state = join(t.testdir(), 'state.json');
-  const { code, out } = await runOn(verify, ['100', '--state', state], { points: async () => all, checks }, NO_ONED);
+  const run = (...words: string[]) =>
+    runOn(verify, ['100', '--state', state, ...words], { points: async () => all, checks }, NO_ONED);
+  const { code, out } = await run();
   t.equal(code, 1);
   const rows = out.split('\n').map((row) => row.trim().split(/ {2,}/));
   t.same(
     [1, 2, 3, 4].map((vm) => rows.find(([first]) => first === String(vm))?.at(-1)),
     ['ok', 'not checked', 'unclear', 'ok'],
+  );
+  const told = JSON.parse((await run('--json')).out) as { vms: { vm: number; backups: number; result: string }[] };
+  t.strictSame(
+    told.vms.map(({ vm, backups, result }) => [vm, backups, result]),
+    [
+      [1, 1, 'ok'],
+      [2, 1, 'not checked'],
+      [3, 1, 'unclear'],
+      [4, 1, 'ok'],
+    ],
   );
 });
 
