@@ -108,9 +108,7 @@ const inEachPhase = (driver: DriverName) => async (t: Test) => {
   const phases: Record<string, () => Promise<unknown>> = {
     'as Node starts': () => pause(20),
     'as it connects': async () => {
-      await until(() =>
-        ofActions(faults.world.ssh.folder).some(({ argv }) => argv.some((word) => word.endsWith('/backup'))),
-      );
+      await until(() => ofActions(faults.world.ssh.folder).some(isBackup));
       await pause(200);
     },
     'as the transfer starts': () => until(() => transfers(VM1).length > 0, 60, 2),
@@ -138,6 +136,11 @@ const inEachPhase = (driver: DriverName) => async (t: Test) => {
   lay(VM1);
   t.equal((await start(VM1).ended).code, 0, 'and the next backup succeeds');
 };
+
+/** Node runs the script of a backup. */
+function isBackup({ argv }: Process): boolean {
+  return argv.some((word) => word.endsWith('/backup'));
+}
 
 /** zfs: a backup whose transfer is over, and whose disks are written into those of the VM's dataset. */
 function applies({ world }: FaultWorld): boolean {
@@ -218,6 +221,13 @@ const ofTheDead = (driver: DriverName) => async (t: Test) => {
   t.same(await faults.quiet(), []);
   t.equal((await start(bridged).ended).code, 0, 'the next backup succeeds');
   t.same(faults.debris(repository(1)), [], 'and removes what the hung one left');
+
+  const alone = start(bridged);
+  await until(() => ofActions(ssh.folder).some(isBackup));
+  send('SIGSTOP', alone.child.pid ?? 0);
+  const cut = await cancel({ ...bridged, bridge: 'nowhere' });
+  t.match([cut.code, cut.stderr], [5, /by force[\s\S]*nowhere/], 'its host cannot be reached');
+  t.same((await alone.ended).signal, 'SIGKILL', 'and what hangs here is ended all the same');
   faults.reset();
   lay(bridged);
 
