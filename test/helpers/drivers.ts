@@ -10,7 +10,7 @@ export const FOLDER_DRIVERS = ['restic', 'rsync'] as const;
 
 /**
  * Those that a file of tests is run with which needs a backup server: DRIVER_UNDER_TEST names another one. The server of
- * `zfs` is a machine that takes its time, and test/zfs runs such files one after the other on a single one.
+ * `zfs` is a machine that takes its time, and test/engine-zfs runs such files one after the other on a single one.
  */
 export const UNDER_TEST: readonly DriverName[] = DRIVERS.filter((name) =>
   [process.env.DRIVER_UNDER_TEST ?? FOLDER_DRIVERS].flat().includes(name),
