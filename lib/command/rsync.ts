@@ -64,7 +64,7 @@ function explain({ exitCode, stderr }: Outcome, host: string, { server, user }: 
   }
   if (/rsync: (?:command )?not found|failed to exec.*rsync|exec.*rsync.*No such file/i.test(stderr)) {
     const where = /^sh: |remote|bash: |flock: /m.test(stderr) ? `the backup server ${server}` : 'the host';
-    return new DriverError('notFound', `${cannot}: the program rsync is missing on ${where}`, {
+    return new DriverError('noProgram', `${cannot}: the program rsync is missing on ${where}`, {
       host,
       hint: 'Install it there',
     });

@@ -3,8 +3,6 @@ import type { Outcome } from './command';
 import type { ZfsAccess } from './zfs';
 import { NEEDED } from './zfs-rights';
 
-/** What is said of a server without ZFS: no dataset is missing there. */
-export const NO_ZFS = 'there is no zfs';
 /** Why zfs does not roll back: what is newer would be destroyed. */
 export const NEWER_EXIST = 'more recent snapshots or bookmarks exist';
 
@@ -19,8 +17,11 @@ export function explainZfsFailure(
 ): DriverError | undefined {
   const said = (stderr.split('\n').find((line) => line.trim() !== '') ?? '').trim();
   const cannot = `cannot ${purpose}`;
-  const error = (kind: 'notFound' | 'failed' | 'noSpace' | 'locked', what: string, hint: string): DriverError =>
-    new DriverError(kind, `${cannot}: ${what}`, { host, hint });
+  const error = (
+    kind: 'notFound' | 'noProgram' | 'failed' | 'noSpace' | 'locked',
+    what: string,
+    hint: string,
+  ): DriverError => new DriverError(kind, `${cannot}: ${what}`, { host, hint });
   if (/^sudo: .*(password is required|not allowed|may not run)|is not in the sudoers file/im.test(stderr)) {
     const line = `${access?.user} ALL=(root) NOPASSWD: /usr/sbin/zfs`;
     const hint = `Run there as root: echo '${line}' >>/etc/sudoers.d/backups; the README has narrower lines`;
@@ -34,7 +35,7 @@ export function explainZfsFailure(
     );
   }
   if (exitCode === 127 || /zfs: (command )?not found|sudo: zfs: command not found/.test(stderr)) {
-    return error('notFound', NO_ZFS, 'Install OpenZFS there: apt install zfsutils-linux');
+    return error('noProgram', 'there is no zfs', 'Install OpenZFS there: apt install zfsutils-linux');
   }
   if (exitCode === 1 && said === '') {
     return error('failed', 'it says nothing', 'If that login gives SFTP only: the driver needs a POSIX shell there');

@@ -117,9 +117,13 @@ async function converted(
   else if (virtualSizesMb.length > 0) screen.warn(`${name} has ${sizeMb} MB, vm.xml and manifest say ${least}`);
   if (header.format === format) return path;
   if (!hasQemu) {
-    throw new DriverError('notFound', `${name} is stored as ${header.format}, and qemu-img is not here to convert it`, {
-      hint: 'Install qemu-utils, or give the other --format',
-    });
+    throw new DriverError(
+      'noProgram',
+      `${name} is stored as ${header.format}, and qemu-img is not here to convert it`,
+      {
+        hint: 'Install qemu-utils, or give the other --format',
+      },
+    );
   }
   const target = joinPath(folder, partName(`converted.${name}`));
   const onLine = (line: string): void => {

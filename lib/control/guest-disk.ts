@@ -95,7 +95,7 @@ async function placeOf(
   if (missing.length === 0) return { host: local, temporary };
   const [where, there] =
     place === undefined ? ['on this machine', ''] : [`on ${place.host.name}, nor on this machine`, ' on either'];
-  throw new DriverError('notFound', `${missing.join(' and ')} is not installed ${where}`, {
+  throw new DriverError('noProgram', `${missing.join(' and ')} is not installed ${where}`, {
     hint: `Run as root${there}: ${GUEST_PACKAGE}`,
   });
 }

@@ -36,15 +36,13 @@ export const list: Subcommand = {
     if (line.flag('json') && line.flag('csv')) throw usage('list', '--json and --csv exclude each other');
     const vmId = line.optional('vm', parseVmId);
     const opened = await context.open(line.word('FILE|ID'));
-    const [stored, answer] = await Promise.all([
-      storedBackups(inventoryOf(opened), vmId).catch((error) => {
-        // A folder that is not there is no reason to be silent about what oned lists.
-        if (opened.from === 'oned' && error instanceof DriverError && error.kind === 'notFound') return nothing(error);
-        throw error;
-      }),
-      askOned(opened, context),
-    ]);
-    if ('why' in stored) screen.warn(stored.why);
+    const looked: Promise<Stored> = storedBackups(inventoryOf(opened), vmId).catch((error) => {
+      // A place that is not there is no reason to be silent about what oned lists: nothing, before the first backup.
+      if (opened.from === 'oned' && error instanceof DriverError && error.kind === 'notFound') return nothing(error);
+      throw error;
+    });
+    const [stored, answer] = await Promise.all([looked, askOned(opened, context)]);
+    if (stored.gone !== undefined) screen.warn(stored.gone.message);
     for (const { message } of stored.failures) screen.warn(`not listed: ${message}`);
     noteUncompared(answer, screen);
     if (stored.unclear > 0)
@@ -56,15 +54,21 @@ export const list: Subcommand = {
     if (line.flag('json')) screen.json(document(opened.datastore.id, stored, answer, comparison));
     else if (line.flag('csv')) printCsv(stored, comparison, screen);
     else print(stored, comparison, screen);
-    return 0;
+    // What could not be looked at may hold backups; a place that is not there held those that oned lists.
+    const isMissed = stored.gone !== undefined && (backups === undefined || backups.length > 0);
+    const [failure = isMissed ? stored.gone : undefined] = stored.failures;
+    return failure?.exitCode ?? 0;
   },
 };
 
-function nothing(error: DriverError): StoredBackups & { readonly why: string } {
-  return { placed: [], unclear: 0, unlooked: new Set(), failures: [], why: error.message };
+/** What is stored, or why there is no place where it could be. */
+type Stored = StoredBackups & { readonly gone?: DriverError };
+
+function nothing(gone: DriverError): Stored {
+  return { placed: [], unclear: 0, unlooked: new Set(), failures: [], gone };
 }
 
-function print(stored: StoredBackups, comparison: Comparison | undefined, screen: Screen): void {
+function print(stored: Stored, comparison: Comparison | undefined, screen: Screen): void {
   const { placed, unlooked } = stored;
   if (screen.isRead) screen.tree(treeOf(stored, comparison, screen));
   else {
@@ -80,7 +84,7 @@ function print(stored: StoredBackups, comparison: Comparison | undefined, screen
     const rows = placed.map((one) => rowOf(one, unlooked));
     screen.table(columns, rows);
   }
-  if (placed.length === 0) screen.note('no backups');
+  if (placed.length === 0 && stored.failures.length === 0 && stored.gone === undefined) screen.note('no backups');
   const wrong = placed.filter((one) => problemOf(one) !== undefined && !unlooked.has(one));
   const parts = wrong.filter(({ broken }) => broken === undefined).length;
   if (wrong.length > 0) {
@@ -126,7 +130,7 @@ export function backupDocument(placed: PlacedPoint) {
   };
 }
 
-function document(id: number, stored: StoredBackups, answer: OnedAnswer, comparison: Comparison | undefined) {
+function document(id: number, stored: Stored, answer: OnedAnswer, comparison: Comparison | undefined) {
   return {
     datastore: id,
     backups: stored.placed.map((placed) => ({
@@ -134,6 +138,7 @@ function document(id: number, stored: StoredBackups, answer: OnedAnswer, compari
       ...(stored.unlooked.has(placed) ? { health: NOT_LOOKED_AT, problem: null } : {}),
       ...(comparison === undefined ? {} : { inOned: !comparison.onlyServer.includes(placed.point) }),
     })),
+    failures: [stored.gone ?? [], stored.failures].flat().map(({ message }) => message),
     oned:
       'why' in answer ? { compared: false, why: answer.why } : { compared: true, onlyOned: comparison?.onlyOned ?? [] },
   };

@@ -100,7 +100,7 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
   }
   if (exitCode === 126 || exitCode === 127) {
     return new DriverError(
-      'notFound',
+      'noProgram',
       `cannot ${command.purpose}: the program ${missingProgram(stderr) ?? program} is missing`,
       {
         host,

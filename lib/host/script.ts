@@ -14,7 +14,7 @@ export interface ScriptCall {
 
 /**
  * Runs a program of this machine whose stdout and stderr are our own, and returns its exit code: 128 and the number of
- * the signal, if one ended it. It is not supervised: it is one of our own scripts, and does that itself. Throws `notFound`.
+ * the signal, if one ended it. It is not supervised: it is one of our own scripts, and does that itself. Throws `noProgram`.
  */
 export async function runScript({ argv: [program, ...args], stdin, env, signal }: ScriptCall): Promise<number> {
   const child = spawn(program, args, { stdio: ['pipe', 'inherit', 'inherit'], env });
@@ -34,7 +34,7 @@ export async function runScript({ argv: [program, ...args], stdin, env, signal }
 }
 
 function cannotStart(program: string, cause: NodeJS.ErrnoException): DriverError {
-  return new DriverError('notFound', `${program} cannot be started: ${cause.code ?? cause.message}`, {
+  return new DriverError('noProgram', `${program} cannot be started: ${cause.code ?? cause.message}`, {
     hint: 'Install the built scripts of the drivers beside backupctl',
     cause,
   });

@@ -39,7 +39,9 @@ export function runSshProgram(
       if (signal.aborted) return reject(abortReason(signal));
       if (error.code === 'ENOENT') {
         const hint = "Install Debian's package openssh-client, or put it on the PATH of oned";
-        return reject(new DriverError('notFound', `the program ${program} is not on the PATH`, { hint, cause: error }));
+        return reject(
+          new DriverError('noProgram', `the program ${program} is not on the PATH`, { hint, cause: error }),
+        );
       }
       if (error.killed === true) {
         const hint = 'Run it by hand: a Match exec line or a name service that hangs is the usual reason';

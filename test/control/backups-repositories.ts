@@ -15,7 +15,8 @@ export function damageRepositories(t: Test, b: BackupsWorld): void {
   t.test('a repository that cannot be read is no reason to be silent about the others', async (t) => {
     spoil('job_0', 'config');
     const told = await b.run(call('list', '--json'), GONE);
-    t.equal(told.code, 0);
+    t.not(told.code, 0, 'which is no success: there may be more');
+    t.match(JSON.parse(told.stdout).failures, [/job_0/]);
     t.equal(JSON.parse(told.stdout).backups.length, 6, 'all but that of the job');
     t.match(told.stderr, /warning: not listed: .*job_0/s);
     const restored = await b.run(call('restore', '--vm', '10', '--to', at('beside')), GONE);

@@ -26,8 +26,13 @@ export function datastoreXml({ name = 'backups', mad = 'rsync', path = '/b//100'
   ].join('');
 }
 
+/** oned, whose datastore 100 holds image 6 with these increments. */
+export function listing(...sources: readonly string[]): OnedBehaviour {
+  return { datastores: { 100: datastoreXml({ images: '<ID>6</ID>' }) }, images: [imageXml(...sources)] };
+}
+
 /** Image 6, which lists these increments of VM 7. */
-export function imageXml(...sources: readonly string[]): string {
+function imageXml(...sources: readonly string[]): string {
   const increments = sources.map((source, id) => `<INCREMENT><ID>${id}</ID><SOURCE>${source}</SOURCE></INCREMENT>`);
   return `<IMAGE><ID>6</ID><VMS><ID>7</ID></VMS><BACKUP_INCREMENTS>${increments.join('')}</BACKUP_INCREMENTS></IMAGE>`;
 }

@@ -3,13 +3,7 @@ import { list } from '../../../lib/control/list';
 import { sweep } from '../../../lib/control/sweep';
 import type { StoredPoint } from '../../../lib/engine/inventory';
 import { DriverError } from '../../../lib/errors';
-import { datastoreXml, imageXml, NO_ONED, pointOf, runOn } from './stored-world';
-
-/** What oned's datastore 100 lists. */
-const listing = (...sources: string[]) => ({
-  datastores: { 100: datastoreXml({ images: '<ID>6</ID>' }) },
-  images: [imageXml(...sources)],
-});
+import { datastoreXml, listing, NO_ONED, pointOf, runOn } from './stored-world';
 
 /** An inventory that notes what is removed. */
 function holding(...points: StoredPoint[]) {

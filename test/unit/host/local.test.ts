@@ -91,7 +91,7 @@ t.test('failures: the exit code, the last words without secrets, a missing progr
     await host()
       .run({ ...sh(''), argv: ['no-such-program-here'] })
       .catch((error) => error),
-    { kind: 'notFound', message: /no-such-program-here/ },
+    { kind: 'noProgram', message: /no-such-program-here/ },
   );
   t.match(await fails('exit 4', { classify: () => new DriverError('locked', 'ours') }), { kind: 'locked' });
   t.equal(await host().run(sh('echo x; exit 3', { accept: [3] })), 'x\n');

@@ -125,7 +125,7 @@ t.test('resolveSsh asks the ssh of the PATH', async (t) => {
     message: /ssh refuses its configuration: .*line 2: Bad (port|number)/i,
   });
   await t.rejects(resolveSsh(host, undefined, { PATH: '/nowhere' }, never), {
-    kind: 'notFound',
+    kind: 'noProgram',
     message: /ssh is not on the PATH/,
   });
   await t.rejects(resolveSsh(host, undefined, world.env, AbortSignal.abort()), {
