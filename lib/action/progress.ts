@@ -16,7 +16,8 @@ export class Progress {
   #since = 0;
   #doneBytes = 0;
   #totalBytes = 0;
-  #drawn = false;
+  /** How many characters stand there now. They are overwritten with blanks: not every terminal knows how to erase a line. */
+  #drawn = 0;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
@@ -40,8 +41,8 @@ export class Progress {
 
   /** Removes the line, so that something else can be written. */
   clear(): void {
-    if (this.#drawn) this.#terminal.write('\r\x1b[K');
-    this.#drawn = false;
+    if (this.#drawn > 0) this.#terminal.write(`\r${' '.repeat(Math.min(this.#drawn, this.#width))}\r`);
+    this.#drawn = 0;
   }
 
   /** Draws no more. */
@@ -50,12 +51,18 @@ export class Progress {
     this.clear();
   }
 
+  get #width(): number {
+    return (this.#terminal.columns ?? 80) - 1;
+  }
+
   #draw(): void {
     if (Date.now() < this.#quietUntil) return;
     const seconds = (Date.now() - this.#since) / 1000;
     const line = progressLine(this.#step, this.#doneBytes, this.#totalBytes, seconds);
-    this.#drawn = true;
-    this.#terminal.write(`\r\x1b[K${line.slice(0, (this.#terminal.columns ?? 80) - 1)}`);
+    this.clear();
+    const shown = line.slice(0, this.#width);
+    this.#terminal.write(shown);
+    this.#drawn = shown.length;
   }
 }
 

@@ -2,7 +2,7 @@
 export const SNAPSHOT = 'one-backup-';
 
 /** What our snapshots carry as user properties (zfsprops(7), "User Properties"). */
-const PROPERTIES = ['vm', 'increment', 'parent', 'chain', 'image', 'job', 'bytes', 'disks'] as const;
+const PROPERTIES = ['vm', 'increment', 'parent', 'chain', 'image', 'job', 'bytes', 'disks', 'name'] as const;
 export type PropertyName = (typeof PROPERTIES)[number];
 export type Properties = Readonly<Partial<Record<PropertyName, string>>>;
 

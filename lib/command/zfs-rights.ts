@@ -1,3 +1,4 @@
+import { DriverError } from '../errors';
 import type { UserName } from '../opennebula/ids';
 import type { Command } from './command';
 
@@ -65,12 +66,14 @@ export function askReadonly(datasets: readonly string[]): Command<string[]> {
   };
 }
 
-/** The health of a pool, in one word: ONLINE, DEGRADED, ... */
+/** The health of a pool, in one word: ONLINE, DEGRADED, ... Throws `notFound` for one that is not imported. */
 export function askHealth(pool: string): Command<string> {
   return {
     argv: ['zpool', 'list', '-H', '-o', 'health', pool],
     purpose: `ask for the health of the pool ${pool}`,
     parse: ({ stdout }) => stdout.trim(),
+    classify: ({ stderr }, host) =>
+      /no such pool/.test(stderr) ? new DriverError('notFound', `there is no pool ${pool}`, { host }) : undefined,
     dryRun: 'ONLINE',
   };
 }

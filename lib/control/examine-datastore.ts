@@ -3,7 +3,8 @@ import { type Check, type Examination, fine, type Link, type Role } from '../eng
 import { folderLink } from '../engine/examined-folder';
 import { asDriverError, DriverError, type Mend } from '../errors';
 import { addressOf } from '../host/name-lookup';
-import { resolveSsh } from '../host/ssh-config';
+import { sshLogin } from '../host/ssh-agent';
+import { resolveSsh, type SshTarget } from '../host/ssh-config';
 import { type AbsolutePath, type HostName, joinPath, type UserName } from '../opennebula/ids';
 import { type ExaminedMachine, examineLinks, forEachOf, notExamined } from './examine-links';
 import { frontEndLinks, PROGRAMS } from './front-end-links';
@@ -127,13 +128,19 @@ async function linksOfHost(name: HostName, subject: Subject): Promise<Link[]> {
     return folderLink(host, { what, path, user: target.user, on: name });
   });
   const server = examination?.server;
-  const serverAddress = async (): Promise<string | undefined> =>
-    server && (await addressOf(await resolveSsh(server.server, server.user, env, signal)).catch(() => undefined));
+  const ofServer =
+    <T>(ask: (target: SshTarget) => Promise<T>) =>
+    async (): Promise<T | undefined> => {
+      if (server === undefined) return undefined;
+      return ask(await resolveSsh(server.server, server.user, env, signal)).catch(() => undefined);
+    };
+  const serverAddress = ofServer(addressOf);
+  const keyFile = ofServer(async ({ auth }) => (await sshLogin(auth)).files[0]);
   return [
     ...remoteLinks({ role: 'host', host, target, needsShell: true }),
     programsLink({ host, on: name, programs, broughtBy }, ['ssh']),
     ...afterLogin(folders),
-    ...(server === undefined ? [] : [serverLink({ host, login: server, serverAddress })]),
+    ...(server === undefined ? [] : [serverLink({ host, login: server, serverAddress, keyFile })]),
     ...afterLogin(examination?.links('host', host) ?? []),
   ];
 }

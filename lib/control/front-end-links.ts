@@ -2,11 +2,13 @@ import { readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { askOwner } from '../command/machine-facts';
 import { quote } from '../command/quote';
+import type { Driver } from '../engine/engine';
 import { type Check, fine, type Link, type Program } from '../engine/examination';
 import type { Host } from '../host/host';
-import { joinPath } from '../opennebula/ids';
+import { type AbsolutePath, joinPath } from '../opennebula/ids';
 import { confLink } from './conf-link';
 import { programsLink } from './machine-links';
+import { ACTIONS } from './oned-call';
 import type { OpenedDatastore } from './open-datastore';
 import type { ControlContext } from './subcommand';
 
@@ -42,7 +44,7 @@ export function frontEndLinks(
     { what: 'user', examine: async () => [await userCheck(context, local)] },
     {
       what: 'actions',
-      examine: async () => [await actionsCheck(joinPath(varDir, 'remotes', 'datastore', driver.name))],
+      examine: async () => [await actionsCheck(driver, joinPath(varDir, 'remotes', 'datastore'))],
     },
     confLink(onedConf, driver),
     programsLink({ host: local, on: undefined, programs: [...PROGRAMS['front-end'], ...programs] }, []),
@@ -66,10 +68,35 @@ async function userCheck({ frontEnd, line }: Pick<ControlContext, 'frontEnd' | '
 }
 
 /** An upgrade of OpenNebula puts the stock scripts where ours were. */
-async function actionsCheck(folder: ReturnType<typeof joinPath>): Promise<Check> {
-  const script = await readFile(joinPath(folder, 'backup'), 'latin1').catch(() => undefined);
-  if (script?.slice(0, 500).includes(BUILT_BY_US)) return fine(`in ${folder}`);
-  if (script === undefined) return { state: 'failure', says: `there are none in ${folder}`, hint: INSTALL };
-  const hint = `An upgrade of OpenNebula's own packages puts its scripts there. ${INSTALL} again`;
-  return { state: 'failure', says: `those in ${folder} are not of this suite`, hint };
+async function actionsCheck({ name, downloader }: Driver, datastores: AbsolutePath): Promise<Check> {
+  const folder = joinPath(datastores, name);
+  const paths = Object.keys(ACTIONS).map((action) => joinPath(folder, action));
+  if (downloader !== undefined) paths.push(joinPath(datastores, downloader));
+  const states = await Promise.all(paths.map(async (path) => ({ path, state: await stateOf(path) })));
+  const names = (wanted: ScriptState): string[] =>
+    states.filter(({ state }) => state === wanted).map(({ path }) => path.slice(path.lastIndexOf('/') + 1));
+  const failure = (says: string, hint: string): Check => ({ state: 'failure', says, hint });
+  if (names('missing').length === paths.length) return failure(`there are none in ${folder}`, INSTALL);
+  const others = names('of others');
+  if (others.length > 0) {
+    const says = others.length === paths.length ? 'those' : others.join(', ');
+    const hint = `An upgrade of OpenNebula's own packages puts its scripts there. ${INSTALL} again`;
+    return failure(`${says} in ${folder} ${others.length === 1 ? 'is' : 'are'} not of this suite`, hint);
+  }
+  const missing = names('missing');
+  if (missing.length > 0) return failure(`there is no ${missing.join(' and no ')} in ${folder}`, `${INSTALL} again`);
+  const closed = states.filter(({ state }) => state === 'not executable').map(({ path }) => path);
+  if (closed.length === 0) return fine(`in ${folder}`);
+  const mend = { commands: [{ command: quote(['chmod', '755', ...closed]), asRoot: true }] } as const;
+  return { ...failure(`${names('not executable').join(', ')} cannot be executed`, ''), hint: undefined, mend };
+}
+
+type ScriptState = 'ours' | 'of others' | 'not executable' | 'missing';
+
+async function stateOf(path: AbsolutePath): Promise<ScriptState> {
+  const script = await readFile(path, 'latin1').catch(() => undefined);
+  if (script === undefined) return 'missing';
+  if (!script.slice(0, 500).includes(BUILT_BY_US)) return 'of others';
+  const { mode } = await stat(path);
+  return (mode & 0o111) === 0 ? 'not executable' : 'ours';
 }

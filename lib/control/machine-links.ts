@@ -92,14 +92,14 @@ async function programChecks(place: ProgramsPlace): Promise<[Check, ...Check[]]>
   }
   const others = found.size - 1 - versions.length;
   const more = versions.length === 0 ? `all ${others}` : `and ${others} more`;
-  const all = fine(others === 0 ? versions.join(', ') : [...versions, more].join(', '));
-  const [first, ...rest] = [
+  const all = found.size === 1 ? [] : [fine((others === 0 ? versions : [...versions, more]).join(', '))];
+  const checks = [
     ...(needed.length === 0 ? [] : [await missingCheck(needed, place)]),
     ...old,
     ...(await Promise.all(missing.map((one) => optionalCheck(one, place)))).flat(),
   ];
-  if (first === undefined) return [all];
-  return needed.length + old.length > 0 ? [first, ...rest] : [all, first, ...rest];
+  const [first = fine('none are needed'), ...rest] = needed.length + old.length > 0 ? checks : [...all, ...checks];
+  return [first, ...rest];
 }
 
 async function missingCheck(needed: readonly Program[], place: ProgramsPlace): Promise<Check> {

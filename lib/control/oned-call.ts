@@ -157,7 +157,7 @@ function vmOf({ line, varDir }: Parts, needsDisks: boolean): VmOfCall {
     host: line.optional('host', parseHostName),
     systemDatastoreId: line.optional('system-ds', parseDatastoreId) ?? parseDatastoreId(own, '--dir', 'usage'),
     jobId: line.optional('job', parseJobId),
-    increment: line.optional('increment', parseIncrementId) ?? parseIncrementId('0', ''),
+    increment: line.optional('increment', parseIncrementId),
     chainImageId: line.optional('image', parseImageId),
     keepLast: line.integer('keep-last', 1, 999_999_999) ?? KEEP_LAST_DEFAULT,
   };

@@ -10,8 +10,8 @@ export interface VmOfCall {
   readonly host: HostName | undefined;
   readonly systemDatastoreId: DatastoreId;
   readonly jobId: JobId | undefined;
-  /** The number that the next backup has in its chain, and the image of that chain. */
-  readonly increment: IncrementId;
+  /** The number that the next backup has in its chain, undefined for a full one without a chain; and the image of that chain. */
+  readonly increment: IncrementId | undefined;
   readonly chainImageId: ImageId | undefined;
   readonly keepLast: number;
 }
@@ -47,7 +47,8 @@ const TYPE_BACKUP = 6;
 
 /** VM as oned shows it in the messages of backup, backup_cancel and ls. */
 export function vmNode(vm: VmOfCall, datastoreId: DatastoreId): MessageNode {
-  const continues = vm.increment > 0;
+  const { increment = 0 } = vm;
+  const continues = increment > 0;
   const disks = vm.diskIds.map((id): MessageNode => ['DISK', [['DISK_ID', id]]]);
   const history: MessageNode = [
     'HISTORY',
@@ -66,8 +67,9 @@ export function vmNode(vm: VmOfCall, datastoreId: DatastoreId): MessageNode {
     ['INCREMENTAL_BACKUP_ID', continues ? (vm.chainImageId ?? -1) : -1],
     ['KEEP_LAST', vm.keepLast],
     ['LAST_DATASTORE_ID', datastoreId],
-    ['LAST_INCREMENT_ID', vm.increment - 1],
-    ['MODE', continues ? 'INCREMENT' : 'FULL'],
+    ['LAST_INCREMENT_ID', increment - 1],
+    // also when a chain begins (contract, "What the messages hold")
+    ['MODE', vm.increment === undefined ? 'FULL' : 'INCREMENT'],
   ];
   const job: MessageNode[] = vm.jobId === undefined ? [] : [['BACKUP_JOB_ID', vm.jobId]];
   return [

@@ -29,7 +29,7 @@ export class Restoring {
     return this.#there.has(name);
   }
 
-  /** Looks at what is in the folder. Throws `failed` for a file of another backup, unless it may be replaced. */
+  /** Looks at what is in the folder. Throws `usage` for a file of another backup, unless it may be replaced. */
   async refuseOthers(mayReplace: boolean): Promise<void> {
     const { folder, disks, texts } = this.#plan;
     const { signal, screen } = this.#context;
@@ -48,7 +48,7 @@ export class Restoring {
     }
     if (others.length === 0) return;
     if (mayReplace) return screen.note(`replacing in ${folder}: ${others.join(', ')}`);
-    throw new DriverError('failed', `${folder} holds files that are not of this backup: ${others.join(', ')}`, {
+    throw new DriverError('usage', `${folder} holds files that are not of this backup: ${others.join(', ')}`, {
       hint: 'Choose another folder, or replace them with --yes',
     });
   }

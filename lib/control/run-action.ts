@@ -20,7 +20,11 @@ const OPTIONS: readonly Option[] = [
     describe: 'SOURCE of a backup, as its action printed it; or the chain: ID:SOURCE,ID:SOURCE,...',
     many: true,
   },
-  { name: 'increment', value: 'I', describe: 'The point in time; of a new backup its number in the chain (default 0)' },
+  {
+    name: 'increment',
+    value: 'I',
+    describe: 'The point in time; of a new backup its number in a chain (0 begins one)',
+  },
   { name: 'image', value: 'N', describe: 'The id of the backup image (default 0); drivers only echo it' },
   { name: 'job', value: 'J', describe: 'The id of the backup job, if there is one' },
   { name: 'host', value: 'HOST', describe: 'The host on which the VM runs' },

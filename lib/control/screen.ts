@@ -75,9 +75,10 @@ export class Screen {
     for (const line of lines.split('\n')) this.print(line);
   }
 
-  /** Rows below the titles of their columns, no wider than the screen. */
+  /** Rows below the titles of their columns, no wider than the screen; in a pipe, only as long as nothing is lost by it. */
   table(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
-    for (const line of formatTable(columns, rows, this.width, (text, tone) => this.paint(text, tone))) this.print(line);
+    const settings = { paint: (text: string, tone: Tone | 'strong') => this.paint(text, tone), isWhole: !this.isRead };
+    for (const line of formatTable(columns, rows, this.width, settings)) this.print(line);
   }
 
   tree(nodes: readonly TreeNode[]): void {

@@ -12,6 +12,8 @@ interface Way {
   readonly login: Login;
   /** The server's address, as the front-end knows it. */
   readonly serverAddress: () => Promise<string | undefined>;
+  /** The file of the key that the front-end offers to it first, if that is in a file. */
+  readonly keyFile: () => Promise<string | undefined>;
 }
 
 /** That a host can log in on the backup server with the agent that the front-end forwards. */
@@ -58,7 +60,7 @@ async function keyCheck({ host, login }: Way, said: string): Promise<Check> {
   };
 }
 
-async function refusedCheck({ host, login }: Way): Promise<Check> {
+async function refusedCheck({ host, login, keyFile }: Way): Promise<Check> {
   const there = `${login.user}@${login.server}`;
   const keys = (await host.programs(['ssh-add'])).has('ssh-add') ? await host.run(countKeys()) : 1;
   if (keys === undefined) {
@@ -70,7 +72,9 @@ async function refusedCheck({ host, login }: Way): Promise<Check> {
     return { state: 'failure', says, mend: { commands: [{ command: 'ssh-add' }] } };
   }
   const says = `${there} takes none of the keys of the forwarded agent`;
-  return { state: 'failure', says, mend: { commands: [{ command: quote(['ssh-copy-id', there]) }] } };
+  const file = await keyFile();
+  const command = quote(['ssh-copy-id', ...(file === undefined ? [] : ['-i', file]), there]);
+  return { state: 'failure', says, mend: { commands: [{ command }] } };
 }
 
 async function nameCheck({ host, login, serverAddress }: Way): Promise<Check> {

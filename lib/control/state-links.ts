@@ -27,7 +27,27 @@ export function stateLinks({ opened, context, engine }: Subject): Link[] {
     what: 'leftovers',
     examine: () => leftoversChecks(engine, sweepOf(opened, context.line)),
   };
-  return [...(Number.isNaN(limit) ? [] : [limited]), leftovers];
+  const images = opened.from === 'oned' ? (opened.document.find('IMAGES')?.all('ID') ?? []).length : 0;
+  const backups: Link = { what: 'backups', examine: async () => [await backupsCheck(engine, images)] };
+  return [...(Number.isNaN(limit) ? [] : [limited]), ...(images === 0 ? [] : [backups]), leftovers];
+}
+
+/** That what oned lists is there at all: a disk of the server that is not mounted looks like a fresh datastore. */
+async function backupsCheck(engine: Engine, images: number): Promise<Check> {
+  const inventory = engine.inventory?.();
+  if (inventory === undefined) return notExamined('this driver cannot tell');
+  const gone = await inventory.isEmpty().then(
+    (isEmpty) => (isEmpty ? 'the server holds none' : undefined),
+    (error: unknown) => {
+      if (error instanceof DriverError && error.kind === 'notFound') return error.what;
+      throw error;
+    },
+  );
+  const listed = `oned lists ${images === 1 ? 'one backup image' : `${images} backup images`} here`;
+  if (gone === undefined) return fine(`${listed}, and the server holds backups`);
+  const hint =
+    'See whether all filesystems of the server are mounted, and its pools imported, before a backup begins anew there';
+  return { state: 'failure', says: `${listed}, and ${gone}`, hint };
 }
 
 async function limitCheck(engine: Engine, limitMb: number, correctedBy: string): Promise<Check> {

@@ -5,7 +5,7 @@ export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly align?: 'right';
-  /** What does not fit goes on in the next line; otherwise it is shortened with `...`. */
+  /** What does not fit goes on in the next line; otherwise it is shortened with `...`, where a person reads it. */
   readonly wrap?: boolean;
   /** The tone of a cell, by its text. */
   readonly tone?: (text: string) => Tone | undefined;
@@ -18,15 +18,22 @@ const LEAST_WIDTH = 8;
 /** Paints a text where there are colours. */
 export type Paint = (text: string, tone: Tone | 'strong') => string;
 
+/** How a table is shown. */
+export interface TableSettings {
+  readonly paint?: Paint;
+  /** Nothing is shortened: a program may read it. */
+  readonly isWhole?: boolean;
+}
+
 /** The lines of a table, none wider than `width` unless its columns cannot be made narrower. */
 export function formatTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   width: number,
-  paint: Paint = (text) => text,
+  { paint = (text) => text, isWhole = false }: TableSettings = {},
 ): string[] {
   const cells = rows.map((row) => columns.map((_, index) => oneLine(row[index] ?? '')));
-  const widths = fit(columns, cells, width);
+  const widths = fit(columns, cells, width, isWhole);
   const line = (texts: readonly string[], painted: (text: string, index: number) => string): string =>
     texts
       .map((text, index) => {
@@ -51,13 +58,19 @@ export function formatTable(
 }
 
 /** The width of each column: what it needs, the widest made narrower until all fit; first those that lose nothing by it. */
-function fit(columns: readonly Column[], cells: readonly (readonly string[])[], width: number): number[] {
+function fit(
+  columns: readonly Column[],
+  cells: readonly (readonly string[])[],
+  width: number,
+  isWhole: boolean,
+): number[] {
   const widths = columns.map(({ title }, index) =>
     cells.reduce((most, row) => Math.max(most, row[index]?.length ?? 0), title.length),
   );
   const available = width - GAP.length * (columns.length - 1);
   while (sum(widths) > available) {
     const canWrap = columns.some(({ wrap }, index) => wrap && (widths[index] ?? 0) > LEAST_WIDTH);
+    if (isWhole && !canWrap) break;
     const most = widths.map((one, index) => (canWrap && columns[index]?.wrap !== true ? 0 : one));
     const widest = most.indexOf(Math.max(...most));
     if ((most[widest] ?? 0) <= LEAST_WIDTH) break;

@@ -170,6 +170,8 @@ export interface AttributeFact {
 export interface Driver {
   /** DS_MAD, and the folder of the scripts. */
   readonly name: string;
+  /** The executable that the front-end's downloader.sh calls for its URLs (contract, "Backup URLs"); none for `ssh://`. */
+  readonly downloader?: string;
   /** Its attributes: all that it reads, and those that users of the stock driver may look for. */
   readonly attributes: readonly AttributeFact[];
   /** Reads all of them, also of a template that is not registered yet. Throws `config`. */

@@ -143,6 +143,9 @@ export interface Inventory {
    */
   points(vmId?: VmId, tell?: TellFailure): Promise<readonly StoredPoint[]>;
 
+  /** Whether nothing is stored, without looking at what is. Throws `notFound` when the datastore's folder is not there. */
+  isEmpty(): Promise<boolean>;
+
   /** Looks at one backup: its files, its manifest, and whether it is an increment if nothing else tells. Throws `notFound`. */
   inspect(point: StoredPoint): Promise<PointContent>;
 

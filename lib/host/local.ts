@@ -171,5 +171,12 @@ export function fileError(path: string, cause: { code?: unknown; message: string
       hint: 'Give it to the user that this host is reached as',
     });
   }
+  // The protocol has no more words for what else keeps a file from being written.
+  if (/: Failure\b/.test(cause.message)) {
+    return new DriverError('failed', `cannot use ${path}: the server says no more than "Failure"`, {
+      ...details,
+      hint: 'See whether its filesystem is read-only, has no room or no inodes left, or has reached a quota',
+    });
+  }
   return new DriverError('failed', `cannot use ${path}: ${cause.message}`, details);
 }

@@ -140,9 +140,16 @@ function refusedLogin(target: SshTarget, login: Omit<SshLogin, 'agent'>, cause: 
   return new DriverError('unreachable', `the login of ${target.user} is refused: ${offered}${not}`, {
     host: target.host,
     hint,
-    mend: { commands: keyCommands(target, login) },
+    mend: withWarning(keyCommands(target, login)),
     cause,
   });
+}
+
+function withWarning(commands: Mend['commands']): Mend {
+  if (!commands.some(({ command }) => command.includes('ssh-add '))) return { commands };
+  const when =
+    'This serves one shell: for oned, start it with SSH_AUTH_SOCK of an agent, or use a key without a passphrase';
+  return { commands, when };
 }
 
 /** What makes the host take a key: one that could not be used, else the first of those that it refused, else a new one. */

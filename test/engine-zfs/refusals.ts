@@ -73,10 +73,10 @@ const NEEDS: readonly Need[] = [
   },
   {
     what: 'the mount',
-    take: `zfs unmount tank/blank/100/${VM}`,
-    give: `zfs mount tank/blank/100/${VM}`,
+    take: `zfs set canmount=off tank/blank/100/${VM}`,
+    give: `zfs set canmount=on tank/blank/100/${VM} && zfs mount tank/blank/100/${VM}`,
     act: 'files',
-    says: /the dataset tank\/blank\/100\/3 is not mounted \(on server\)\. Mount it there: zfs mount tank\/blank\/100\/3/,
+    says: /property is set to 'off' \(on server\)\. .*zfs set canmount=on/,
   },
 ];
 

@@ -30,6 +30,8 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     const dataset = 'tank/blank/100/22';
     const kept = await extend(bed, bed.open(), none(22), first);
     await machine.sh('zfs unmount tank/blank/100');
+    await samePoint(t, bed, kept, first, story);
+    await machine.sh('zfs unmount tank/blank/100');
     const next = await extend(bed, bed.open(), none(22), story.foreign);
     await samePoint(t, bed, next, story.foreign, story);
     await machine.sh(`zfs mount -a && zfs set canmount=off ${dataset}`);

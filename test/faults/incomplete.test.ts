@@ -9,6 +9,7 @@ import { difference } from '../helpers/disk';
 import { startFrontEnd } from '../helpers/front-end';
 import { withText } from '../helpers/messages';
 import { quickenKey } from '../helpers/quick-key';
+import { leftovers, until } from './processes-of';
 
 // restic ends with 3 and makes a snapshot all the same when it cannot read a file. While the flag is there, this one
 // leaves the disks of a backup out and says so, as restic does of a disk with a bad block; or, while "untold" is in it,
@@ -92,6 +93,7 @@ t.test('what is not complete never stays, and is never trusted', async (t) => {
     const { code, stderr } = await running.ended;
     rmSync(flag);
     t.equal(code, 14, stderr);
+    await until(() => leftovers(world.ssh.folder).length === 0); // what cleans up may be about to end
     t.strictSame(snapshots(), sources(), 'its snapshot is gone');
   });
 

@@ -7,6 +7,7 @@ import { RESTIC_SCHEME, ResticEngine } from './engine';
 /** The datastore driver `restic`. */
 export const resticDriver: Driver = {
   name: 'restic',
+  downloader: 'restic_downloader.rb',
   attributes: RESTIC_ATTRIBUTES,
   readConfig: readResticConfig,
   parseUrl: (url) => parseBackupUrl(url, RESTIC_SCHEME),

@@ -75,7 +75,11 @@ async function passwordCheck(host: Host, means: InventoryMeans): Promise<Check> 
   const newest = [...all].sort((a, b) => age(b) - age(a)).slice(0, OPENED_AT_MOST);
   for (const { vmId, jobId } of newest) {
     const repository = means.repositories.local(vmId, jobId);
-    await repository.run(restic.snapshots(repository.access, { ids: [], tag: undefined }, []));
+    const failure = await repository
+      .run(restic.snapshots(repository.access, { ids: [], tag: undefined }, []))
+      .then(() => undefined, asDriverError);
+    if (failure?.kind === 'noProgram') return { state: 'not examined', says: 'restic must be on the front-end first' };
+    if (failure !== undefined) throw failure;
   }
   const count =
     newest.length === all.length

@@ -37,6 +37,10 @@ export class ResticInventory implements Inventory {
     return vmId === undefined ? found : found.filter((point) => point.vmId === vmId);
   }
 
+  async isEmpty(): Promise<boolean> {
+    return (await listRepositories(this.#means)).length === 0;
+  }
+
   async inspect(listed: StoredPoint): Promise<PointContent> {
     const repository = this.#means.repositories.local(listed.vmId, listed.jobId);
     const held = (await repository.run(restic.listFiles(repository.access, listed.source))).map((file) => ({

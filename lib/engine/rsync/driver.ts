@@ -7,6 +7,7 @@ import { RSYNC_SCHEME, RsyncEngine } from './engine';
 /** The datastore driver `rsync`. */
 export const rsyncDriver: Driver = {
   name: 'rsync',
+  downloader: 'rsync_downloader.rb',
   attributes: RSYNC_ATTRIBUTES,
   readConfig: readRsyncConfig,
   parseUrl: (url) => parseBackupUrl(url, RSYNC_SCHEME),

@@ -48,6 +48,12 @@ export class RsyncInventory implements Inventory {
     return (await this.#readAll(vmId)).map(({ point }) => point);
   }
 
+  async isEmpty(): Promise<boolean> {
+    const server = await this.#means.server();
+    const held = await server.files.list(this.#means.context.datastore.basePath, []);
+    return !held.some(({ name, type }) => type === 'folder' && /^[0-9]+$/.test(name));
+  }
+
   async inspect({ vmId, source }: StoredPoint): Promise<PointContent> {
     const server = await this.#means.server();
     const place = joinPath(this.#means.context.datastore.basePath, vmId, source);

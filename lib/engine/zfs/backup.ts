@@ -26,6 +26,9 @@ const LOCK_WAIT_SECONDS = 600;
 /** Cancel has 10 s in all, in milliseconds. */
 const CLEAN_UP_LIMIT_MS = 4_000;
 
+/** In hexadecimal digits, which need no quotes anywhere, twice as many. */
+const NAME_LIMIT_BYTES = 256;
+
 /** What backing up needs beside the source. */
 export interface BackupMeans {
   /** The host that holds the staging folder. */
@@ -176,6 +179,7 @@ function propertiesOf(
     ...(chain === undefined ? {} : { chain }),
     ...(vm.chainImageId === undefined ? {} : { image: String(vm.chainImageId) }),
     ...(jobId === undefined ? {} : { job: String(jobId) }),
+    ...(vm.name === '' ? {} : { name: Buffer.from(vm.name).subarray(0, NAME_LIMIT_BYTES).toString('hex') }),
   };
 }
 

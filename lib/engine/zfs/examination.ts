@@ -64,7 +64,7 @@ class ServerLinks {
   all(): Link[] {
     return [
       { what: 'pool', after: ['programs'], examine: async () => [await this.#pool()] },
-      { what: 'dataset', after: ['programs'], examine: async () => [await this.#dataset()] },
+      { what: 'dataset', after: ['pool'], examine: async () => [await this.#dataset()] },
       { what: 'space', after: ['dataset'], examine: async () => [await this.#space()] },
       { what: 'rights', after: ['dataset'], examine: async () => [await this.#rights()] },
     ];
@@ -72,7 +72,12 @@ class ServerLinks {
 
   async #pool(): Promise<Check> {
     const [pool = ''] = this.#config.dataset.split('/');
-    const health = await this.#host.run(askHealth(pool));
+    const health = await this.#host.run(askHealth(pool)).catch(ifMissing);
+    if (health === undefined) {
+      const mend = this.#byRoot(`zpool import ${pool}`);
+      const when = 'Without an argument, zpool import says which pools there are';
+      return { state: 'failure', says: `there is no pool ${pool}`, hint: when, mend: { ...mend, when } };
+    }
     const says = `${pool} is ${health}`;
     if (health === 'ONLINE') return fine(says);
     return { state: health === 'DEGRADED' ? 'warning' : 'failure', says, hint: `See there: zpool status -v ${pool}` };
@@ -152,7 +157,8 @@ class ServerLinks {
     if (refused === undefined)
       return fine(`${user} may do all that is needed, ${sudo ? 'by sudo' : 'and mount by sudo'}`);
     const allowed = sudo ? '$(command -v zfs)' : `$(command -v zfs) ^mount ${dataset}/[0-9]+(/[0-9]+)?\\$`;
-    const line = `echo "${user} ALL=(root) NOPASSWD: ${allowed}" >> /etc/sudoers.d/backups`;
+    const file = '/etc/sudoers.d/backups';
+    const line = `echo "${user} ALL=(root) NOPASSWD: ${allowed}" >> ${file} && chmod 440 ${file}`;
     const when = sudo ? 'The README has narrower lines for it, under "ZFS server"' : 'With sudo 1.9.10 or newer';
     return { state: 'failure', says: `sudo refuses: ${refused}`, hint: when, mend: { ...this.#byRoot(line), when } };
   }

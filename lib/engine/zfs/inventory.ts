@@ -52,6 +52,10 @@ export class ZfsInventory implements Inventory {
     });
   }
 
+  async isEmpty(): Promise<boolean> {
+    return (await this.points()).length === 0;
+  }
+
   async inspect(point: StoredPoint): Promise<PointContent> {
     const dataset = await this.#dataset(point.vmId);
     const { folder } = await dataset.find(point.source, `backup ${point.source}`);
@@ -119,9 +123,10 @@ function toPoint(
 ): StoredPoint {
   const id = (text: string | undefined): number | undefined =>
     text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined;
-  const { parent, chain, increment, image, job, bytes, disks } = properties;
+  const { parent, chain, increment, image, job, bytes, disks, name: hex } = properties;
   return {
     ...{ vmId, source, chain, repository: name, replaces: [], defects: [], hasManifest: true, standsAlone: true },
+    vmName: hex === undefined ? undefined : Buffer.from(hex, 'hex').toString(),
     jobId: id(job) as JobId | undefined,
     imageId: id(image) as ImageId | undefined,
     incrementId: id(increment) as IncrementId | undefined,

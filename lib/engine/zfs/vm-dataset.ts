@@ -1,5 +1,4 @@
 import * as zfs from '../../command/zfs';
-import { NO_ZFS } from '../../command/zfs-failure';
 import { type Dataset, type Properties, planned } from '../../command/zfs-list';
 import { DriverError } from '../../errors';
 import type { Host, RunOptions } from '../../host/host';
@@ -44,19 +43,28 @@ export class VmDataset {
   /** The datastore's dataset. */
   readonly parent: string;
   readonly vmId: VmId;
+  readonly #config: ZfsConfig;
 
   constructor(server: Host, config: ZfsConfig, datastoreId: DatastoreId, vmId: VmId) {
     this.server = server;
     this.access = config;
+    this.#config = config;
     this.parent = `${config.dataset}/${datastoreId}`;
     this.name = `${this.parent}/${vmId}`;
     this.vmId = vmId;
   }
 
-  /** Looks at it; undefined when there is none. A dry run finds these backups. Throws `failed` when it is there but not mounted. */
+  /** Looks at it, and mounts it where it is not; undefined when there is none. A dry run finds these backups. Throws `failed` when it cannot be mounted. */
   async look(dryRun: readonly Dataset[] = [], options?: RunOptions): Promise<State | undefined> {
     const seen = await this.see(dryRun, options);
-    return seen && { ...seen, mountpoint: mountpointOf(seen.own, this.server) };
+    return seen && { ...seen, mountpoint: await this.#mounted(seen.own, options) };
+  }
+
+  async #mounted(own: Dataset, options?: RunOptions): Promise<AbsolutePath> {
+    if (own.isMounted) return mountpointOf(own, this.server);
+    const [parent] = await this.server.run(zfs.list(this.parent, 'filesystem'), options);
+    if (parent !== undefined) await mounted(parent, this.server, this.#config); // first: it would hide the other
+    return mounted(own, this.server, this.#config);
   }
 
   /** The same, but it need not be mounted. */
@@ -175,8 +183,8 @@ export function checkReadable({ name, mountpoint, hidesSnapshots }: Dataset, { u
   });
 }
 
-/** For an error that says that something is not there: a dataset or a file, not zfs itself. */
+/** For an error that says that a dataset or a file is not there. */
 export function ifMissing(error: unknown): undefined {
-  if (!(error instanceof DriverError) || error.kind !== 'notFound' || error.message.includes(NO_ZFS)) throw error;
+  if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
   return undefined;
 }

@@ -7,6 +7,7 @@ import { subcommands } from '../../../lib/control/subcommands';
 import type { Engine } from '../../../lib/engine/engine';
 import type { Check } from '../../../lib/engine/examination';
 import type { Leftover } from '../../../lib/engine/inventory';
+import { DriverError } from '../../../lib/errors';
 import { parseDatastore } from '../../../lib/opennebula/datastore';
 import { Element } from '../../../lib/opennebula/document';
 
@@ -17,22 +18,28 @@ const XML =
 const TEMPORARY: Leftover = { what: 'a temporary folder', where: 'server:/x', bytes: MIB, remove: async () => {} };
 
 interface Case {
+  /** How many images oned lists, and whether anything is stored. */
+  readonly images?: number;
+  readonly isEmpty?: () => Promise<boolean>;
   readonly file?: string;
   readonly isNew?: boolean;
   readonly left?: readonly Leftover[];
 }
 
 /** What doctor says of the state of a datastore, which is full. */
-async function look(what: string, { file, isNew = false, left = [TEMPORARY] }: Case = {}): Promise<readonly Check[]> {
+async function look(what: string, given: Case = {}): Promise<readonly Check[]> {
+  const { file, isNew = false, left = [TEMPORARY], images = 0, isEmpty = async () => true } = given;
   const datastore = parseDatastore(Element.parse(XML, 'a datastore'), 'rsync', file);
+  const ids = Array.from({ length: images }, (_, id) => `<ID>${id}</ID>`).join('');
+  const document = Element.parse(`<DATASTORE><IMAGES>${ids}</IMAGES></DATASTORE>`, 'a datastore');
   const engine = {
     space: async () => ({ totalBytes: 20 * MIB, freeBytes: 5 * MIB }),
-    inventory: () => ({ leftovers: async () => left }),
+    inventory: () => ({ leftovers: async () => left, isEmpty }),
   };
   const call = file === undefined ? ['100'] : isNew ? [file] : [file, '--id', '100'];
   const line = await parseCommandLine(subcommands, ['doctor', ...call]);
   const links = stateLinks({
-    opened: { datastore, isNew } as OpenedDatastore,
+    opened: { datastore, isNew, document, from: file === undefined ? 'oned' : 'file' } as OpenedDatastore,
     context: { line } as ControlContext,
     engine: engine as unknown as Engine,
   });
@@ -64,4 +71,17 @@ t.test('what the next backup goes on with is no harm, and not to be swept', asyn
     { state: 'warning', says: 'a merge that was broken off (1.0 MiB)', mend: { commands: [{ command: /sweep/ }] } },
     { state: 'ok', says: /^a broken transfer \(3\.0 MiB\); sweep would remove that, too$/ },
   ]);
+});
+
+t.test('a server that holds nothing of what oned lists', async (t) => {
+  t.strictSame(await look('backups'), [], 'before the first backup');
+  const says = /^oned lists 2 backup images here, and the server holds none$/;
+  t.match(await look('backups', { images: 2 }), [{ state: 'failure', says, hint: /mounted.*pools imported/ }]);
+  const gone = () => Promise.reject(new DriverError('notFound', 'there is no /b/100'));
+  t.match(await look('backups', { images: 1, isEmpty: gone }), [
+    { state: 'failure', says: /^oned lists one backup image here, and there is no \/b\/100$/ },
+  ]);
+  const broken = () => Promise.reject(new DriverError('noProgram', 'no find'));
+  await t.rejects(look('backups', { images: 1, isEmpty: broken }), { kind: 'noProgram', message: 'no find' });
+  t.match(await look('backups', { images: 1, isEmpty: async () => false }), [{ state: 'ok' }]);
 });

@@ -1,91 +1,22 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
-import type { Command } from '../../../lib/command/command';
 import { askVersion } from '../../../lib/command/machine-facts';
 import { missingRights } from '../../../lib/command/zfs-rights';
-import { CommandLine } from '../../../lib/control/call';
-import { parseCommandLine } from '../../../lib/control/command-line';
 import { foldCommand, remedy } from '../../../lib/control/doctor-report';
 import { examineLinks } from '../../../lib/control/examine-links';
-import { frontEndLinks } from '../../../lib/control/front-end-links';
 import { programsLink, type RemoteMachine, remoteLinks } from '../../../lib/control/machine-links';
 import { serverLink } from '../../../lib/control/server-way';
-import type { ControlContext } from '../../../lib/control/subcommand';
-import { subcommands } from '../../../lib/control/subcommands';
 import { type Check, failed, fine, type Link } from '../../../lib/engine/examination';
 import { folderLink, spaceCheck } from '../../../lib/engine/examined-folder';
-import { rsyncDriver } from '../../../lib/engine/rsync/driver';
 import { DriverError } from '../../../lib/errors';
 import type { Host } from '../../../lib/host/host';
 import { parseSshG, sshTarget } from '../../../lib/host/ssh-config';
 import { parseAbsolutePath, parseHostName, parseUserName } from '../../../lib/opennebula/ids';
+import { host, only } from './fake-host';
 
 const signal = new AbortController().signal;
 const name = parseHostName('host1', 'a host');
 const login = { server: parseHostName('backup', 'a server'), user: parseUserName('oneadmin', 'a user') };
-
-/** A host that has these programs, and says what is told of them, by their first words. */
-function host(
-  programs: readonly string[],
-  says: Readonly<Record<string, [exitCode: number, stdout: string, stderr?: string]>>,
-): Host {
-  const run = async <T>(command: Command<T>): Promise<T> => {
-    const line = command.argv.join(' ');
-    const found = Object.entries(says).find(([words]) => line.includes(words))?.[1];
-    if (found === undefined) throw new DriverError('failed', `nobody expected: ${line}`);
-    const [exitCode, stdout, stderr = ''] = found;
-    return command.parse({ exitCode, stdout, stderr });
-  };
-  return {
-    name,
-    run,
-    programs: async (names: string[]) => new Set(names.filter((one) => programs.includes(one))),
-  } as unknown as Host;
-}
-
-async function only(link: Link | undefined): Promise<Check> {
-  const [check] = (await link?.examine()) ?? [];
-  return check ?? { state: 'failure', says: 'there is no such link' };
-}
-
-/** The front-end's own links, by name, with a call and the folder of its data. */
-async function frontEnd(varDir: string, words: readonly string[], what: string): Promise<Check> {
-  const line = await parseCommandLine(subcommands, words);
-  if (!(line instanceof CommandLine)) throw new Error('text, not a call');
-  const context = { line, frontEnd: { varDir, onedConf: join(varDir, 'oned.conf') } } as unknown as ControlContext;
-  const links = frontEndLinks({ driver: rsyncDriver }, context, host([], { stat: [0, 'somebody\n'] }), []);
-  return only(links.find((link) => link.what === what));
-}
-
-t.test('another user is to make the same call, word for word', async (t) => {
-  const varDir = t.testdir({});
-  if (process.getuid?.() === 0) chownSync(varDir, 65_534, 65_534);
-  const whose = process.getuid?.() === 0 ? varDir : '/';
-  const user = async (...words: string[]) => (await frontEnd(whose, words, 'user')).mend?.commands[0].command;
-  t.equal(
-    await user('register', '--print', 'my backups.ds', '--cluster', '3', '--host', 'host1'),
-    "sudo -u somebody backupctl register --print 'my backups.ds' --cluster 3 --host host1",
-  );
-  t.equal(
-    await user('doctor', '100', '--host=a', '--host', 'b', '--problems'),
-    'sudo -u somebody backupctl doctor 100 --host=a --host b --problems',
-  );
-});
-
-t.test('the scripts: none there, or others', async (t) => {
-  const actions = (tree: Parameters<typeof t.testdir>[0]) => frontEnd(t.testdir(tree), ['doctor', '1'], 'actions');
-  const scripts = (backup: string) => ({ remotes: { datastore: { rsync: { backup } } } });
-  t.match(await actions(scripts('#!/bin/sh\n// Built by build/bundle.ts\n')), { state: 'ok' });
-  const none = await actions({});
-  t.match(none, { state: 'failure', says: /^there are none in /, hint: /^Run npm run install-drivers in/ });
-  t.notMatch(none.hint, /again|upgrade/);
-  t.match(await actions(scripts('#!/usr/bin/env ruby\n')), {
-    ...{ state: 'failure', says: /not of this suite$/ },
-    hint: /^An upgrade .*\. Run npm run install-drivers in .* again$/,
-  });
-});
 
 t.test('what builds on a broken link is not examined; all else is', async (t) => {
   const link = (what: string, state: Check['state'], ...after: string[]): Link => ({
@@ -137,6 +68,7 @@ t.test('from a host to the server: each way to fail has its own mend', async (t)
         host: host(programs, { '-s sftp': [stderr === '' ? 0 : 255, '', stderr], 'ssh -G': config, ...more }),
         login,
         serverAddress: async () => '192.0.2.9',
+        keyFile: async () => '/k/id_ed25519',
       }),
     );
   const commands = ({ mend }: Check): string[] =>
@@ -155,8 +87,9 @@ t.test('from a host to the server: each way to fail has its own mend', async (t)
     hint: /AllowAgentForwarding yes/,
   });
   t.strictSame(commands(await way(refused, { 'ssh-add': [1, 'The agent has no identities.\n'] })), [': ssh-add']);
-  t.strictSame(commands(await way(refused, { 'ssh-add': [0, '256 SHA256:x\n'] })), [': ssh-copy-id oneadmin@backup']);
-  t.strictSame(commands(await way(refused, {}, [])), [': ssh-copy-id oneadmin@backup']);
+  const introduce = ': ssh-copy-id -i /k/id_ed25519 oneadmin@backup';
+  t.strictSame(commands(await way(refused, { 'ssh-add': [0, '256 SHA256:x\n'] })), [introduce]);
+  t.strictSame(commands(await way(refused, {}, [])), [introduce]);
   t.strictSame(commands(await way('ssh: Could not resolve hostname backup: Name or service not known\n')), [
     "host1: echo '192.0.2.9 backup' >> /etc/hosts",
   ]);

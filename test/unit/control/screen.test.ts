@@ -54,6 +54,8 @@ t.test('what does not fit: the widest column is shortened, or goes on below', as
     t.equal(wrapped.join('').match(/word/g)?.length, 30, 'nothing is lost');
     t.equal(wrapped.join('').match(/x/g)?.length, 200);
   }
+  const [, whole = ''] = formatTable(COLUMNS, rows.slice(1), 40, { isWhole: true });
+  t.equal(whole.match(/x/g)?.length, 200, 'a program gets all of it');
   t.equal(shortened('abcdef', 5), 'ab...');
   t.strictSame(foldText('aa bb cccccc d', 4), ['aa', 'bb', 'cccc', 'cc d']);
 });
