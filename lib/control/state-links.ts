@@ -29,7 +29,8 @@ export function stateLinks({ opened, context, engine }: Subject): Link[] {
   };
   const images = opened.from === 'oned' ? (opened.document.find('IMAGES')?.all('ID') ?? []).length : 0;
   const backups: Link = { what: 'backups', examine: async () => [await backupsCheck(engine, images)] };
-  return [...(Number.isNaN(limit) ? [] : [limited]), ...(images === 0 ? [] : [backups]), leftovers];
+  const all = [...(Number.isNaN(limit) ? [] : [limited]), ...(images === 0 ? [] : [backups]), leftovers];
+  return all.map((link) => ({ ...link, after: ['programs'] }));
 }
 
 /** That what oned lists is there at all: a disk of the server that is not mounted looks like a fresh datastore. */

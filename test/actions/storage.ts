@@ -17,9 +17,9 @@ export function failsWith(t: Test, ended: Ended, kind: ErrorKind, says: RegExp, 
   t.match(lines[0], says, comment);
 }
 
-/** Waits until the folder is empty: a restic that was still at work in it gets some seconds to end. */
+/** Waits until the folder is empty: a restic that was still at work in it gets its time to end, also on a busy machine. */
 export async function emptied(folder: string): Promise<string[]> {
-  for (let waited = 0; waited < 30_000 && names(folder).length > 0; waited += 100) await sleep(100);
+  for (let waited = 0; waited < 60_000 && names(folder).length > 0; waited += 100) await sleep(100);
   return names(folder);
 }
 

@@ -29,6 +29,17 @@ t.test('doctor on ZFS', { skip }, async (t) => {
     world.write();
   });
 
+  breaks('a pool that is not imported', async (t) => {
+    world.write({ ZFS_DATASET: 'elsewhere/backups' });
+    const { code, rows, said } = await world.doctor();
+    t.equal(code, 1, said);
+    const row = (what: string) => rows.find((one) => one.machine === 'server' && one.what === what);
+    t.match(row('pool'), { state: 'FAILURE', says: 'there is no pool elsewhere' });
+    t.match(row('pool')?.commands, [{ on: 'server', asRoot: true, text: 'zpool import elsewhere' }]);
+    t.match(row('dataset'), { state: '-', says: 'pool must work first' });
+    world.write();
+  });
+
   breaks('a quota that is reached, and a login that may not run zfs', async (t) => {
     // Written before there is a quota: near one, each write waits.
     await machine.sh(`head -c 20M /dev/urandom >/${dataset}/filler && zpool sync && rm /etc/sudoers.d/backups`);
