@@ -209,7 +209,7 @@ function ofRsync(t: Test): void {
     t.notOk(rows.some(({ machine }) => machine === 'host1'));
     change(t, join(world.w.built, 'rsync', 'backup'), () => '#!/usr/bin/env ruby\n');
     t.match(problems((await world.doctor()).rows), [
-      { what: 'actions', says: /are not of this suite/, hint: /npm run install-drivers/ },
+      { what: 'actions', says: /^backup in .* is not of this suite/, hint: /npm run install-drivers/ },
     ]);
   });
 
