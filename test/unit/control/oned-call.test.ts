@@ -104,11 +104,15 @@ t.test('what the drivers read of it', async (t) => {
     (await callOf('backup', { vm: '1', disk: '0', host: 'h', increment: '2', image: '6' })).text,
     'x',
   );
-  const config = backup.child('VM').child('BACKUPS').child('BACKUP_CONFIG');
-  t.match(
-    ['MODE', 'LAST_INCREMENT_ID', 'INCREMENTAL_BACKUP_ID'].map((name) => config.textOf(name)),
-    ['INCREMENT', '1', '6'],
-  );
+  const config = (message: Element): string[] => {
+    const told = message.child('VM').child('BACKUPS').child('BACKUP_CONFIG');
+    return ['MODE', 'LAST_INCREMENT_ID', 'INCREMENTAL_BACKUP_ID'].map((name) => told.textOf(name));
+  };
+  t.strictSame(config(backup), ['INCREMENT', '1', '6']);
+  const first = await callOf('backup', { vm: '1', disk: '0', host: 'h', increment: '0' });
+  t.strictSame(config(Element.parse(first.text, 'x')), ['INCREMENT', '-1', '-1'], 'a chain begins');
+  const alone = await callOf('backup', { vm: '1', disk: '0', host: 'h' });
+  t.strictSame(config(Element.parse(alone.text, 'x')), ['FULL', '-1', '-1'], 'a full backup of its own');
   t.equal(backup.child('DATASTORE').child('TEMPLATE').textOf('RESTIC_PASSWORD'), `it's "a" & <secret>`);
   t.equal(backup.child('DATASTORE').textOf('BASE_PATH'), '/var/lib/one/datastores/100');
   t.strictSame((await callOf('backup', { vm: '7', disk: '0', host: 'h', dir: '/d/datastores/33/7' })).args, [
