@@ -50,7 +50,10 @@ export function explainZfsFailure(
   if (/dataset does not exist|could not find any snapshots|no such pool/.test(stderr)) {
     const [, dataset = 'DATASET'] = /cannot open '([^'@]+)'/.exec(said) ?? [];
     if (/'[^']*@|snapshot/.test(said)) return error('notFound', said, 'See there what is left: zfs list -t snapshot');
-    return error('notFound', said, `Import its pool there (zpool import), or make it: zfs create ${dataset}`);
+    // Those of datastores and VMs the driver makes itself; made by hand, one would hide that it is gone.
+    const isOurs = /\/[0-9]+(?:\/[0-9]+)?$/.test(dataset);
+    const otherwise = isOurs ? 'see whether it was renamed: zfs list' : `make it: zfs create ${dataset}`;
+    return error('notFound', said, `Import its pool there (zpool import), or ${otherwise}`);
   }
   if (/permission denied/i.test(stderr)) {
     const { user, dataset } = access ?? {};
