@@ -16,7 +16,7 @@ const GAP = '  ';
 const LEAST_WIDTH = 8;
 
 /** Paints a text where there are colours. */
-export type Paint = (text: string, tone: Tone | 'strong') => string;
+type Paint = (text: string, tone: Tone | 'strong') => string;
 
 /** How a table is shown. */
 export interface TableSettings {
