@@ -168,7 +168,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     const words = call('restore', '--vm', '10', '--to', folder);
     const until = async (signal: 'SIGKILL' | 'SIGINT'): Promise<Ended> => {
       const running = b.start(words);
-      while (!parts().some((name) => name.includes('disk')) && running.child.exitCode === null) await sleep(2);
+      while (!parts().some((name) => name.includes('qcow2')) && running.child.exitCode === null) await sleep(2);
       running.child.kill(signal);
       return running.ended;
     };
