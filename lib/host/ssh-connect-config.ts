@@ -22,7 +22,7 @@ const LOGIN_LIMIT_MS = 30_000;
 
 /**
  * Prepares the connection: opens the stream, reads known_hosts and gathers the keys, all at once.
- * Throws unreachable (no stream, nothing negotiable), notFound (no ssh-keygen) or cancelled; nothing stays open then.
+ * Throws unreachable (no stream, nothing negotiable), noProgram (no ssh-keygen) or cancelled; nothing stays open then.
  */
 export async function ssh2Config(target: SshTarget, env: SshEnv, signal: AbortSignal): Promise<Ssh2Config> {
   const opening = openSocket(target, env, signal);

@@ -38,17 +38,15 @@ export interface Found {
 /** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
 export class VmDataset {
   readonly server: Host;
-  readonly access: zfs.ZfsAccess;
+  readonly access: ZfsConfig;
   readonly name: string;
   /** The datastore's dataset. */
   readonly parent: string;
   readonly vmId: VmId;
-  readonly #config: ZfsConfig;
 
   constructor(server: Host, config: ZfsConfig, datastoreId: DatastoreId, vmId: VmId) {
     this.server = server;
     this.access = config;
-    this.#config = config;
     this.parent = `${config.dataset}/${datastoreId}`;
     this.name = `${this.parent}/${vmId}`;
     this.vmId = vmId;
@@ -63,8 +61,8 @@ export class VmDataset {
   async #mounted(own: Dataset, options?: RunOptions): Promise<AbsolutePath> {
     if (own.isMounted) return mountpointOf(own, this.server);
     const [parent] = await this.server.run(zfs.list(this.parent, 'filesystem'), options);
-    if (parent !== undefined) await mounted(parent, this.server, this.#config); // first: it would hide the other
-    return mounted(own, this.server, this.#config);
+    if (parent !== undefined) await mounted(parent, this.server, this.access); // first: it would hide the other
+    return mounted(own, this.server, this.access);
   }
 
   /** The same, but it need not be mounted. */
