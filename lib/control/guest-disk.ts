@@ -77,7 +77,7 @@ export async function withGuestDisk<T>(context: ControlContext, use: (disk: Gues
   }
 }
 
-/** Where the disk is read; without a chain it must be copied first. Throws `notFound` when no machine can do it. */
+/** Where the disk is read; without a chain it must be copied first. Throws `noProgram` when no machine can do it. */
 async function placeOf(
   url: BackupUrl,
   { engine, hosts }: OpenedDatastore,

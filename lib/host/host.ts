@@ -58,7 +58,7 @@ export interface Host {
   readonly files: Files;
   /**
    * Runs a command under supervision: it ends with the action, with its connection, and when it stalls.
-   * Throws what the command's `classify` says, else `notFound` (no such program), `failed`, `stalled`, `cancelled` or `unreachable`.
+   * Throws what the command's `classify` says, else `noProgram`, `failed`, `stalled`, `cancelled` or `unreachable`.
    */
   run<T>(command: Command<T>, options?: RunOptions): Promise<T>;
   /** Which of these programs the host can run: none when it gives no shell (an SFTP-only account). Runs nothing else. */

@@ -17,7 +17,7 @@ const MAX_OUTPUT_BYTES = 8 << 20;
 
 /**
  * Runs `ssh -G` or `ssh-keygen` on the front-end, without a shell and for at most 10 s. Any exit status is an answer.
- * Throws notFound when the program is not installed, unreachable when it takes too long, cancelled when the signal aborts.
+ * Throws noProgram when it is not installed, unreachable when it takes too long, cancelled when the signal aborts.
  */
 export function runSshProgram(
   program: 'ssh' | 'ssh-keygen',
