@@ -66,7 +66,8 @@ export function removeOthers(folder: AbsolutePath, names: readonly string[]): Co
 const RESTORE = `
 from=$1 to=$2 last=$3
 bring() { cp --reflink=auto --sparse=auto -T -- "$1" "$to/.restored" && mv -T -- "$to/.restored" "$to/$1"; }
-cd -- "$from" && rm -f -- "$to/$last" || exit 1
+cd -- "$from" && [ -f "$last" ] || { echo "$from holds no $last" >&2; exit 1; }
+rm -f -- "$to/$last" || exit 1
 for file in ./*; do
   [ ! -f "$file" ] || [ "$file" = "./$last" ] || bring "$file" || exit 1
 done

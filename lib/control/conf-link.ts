@@ -7,6 +7,7 @@ import { ConfError, parseOnedConf, readOnedConf } from '../opennebula/oned-conf'
 import { type MissingLines, missingFrom } from '../opennebula/oned-conf-missing';
 import { notExamined } from './examine-links';
 
+/** What makes oned read its configuration again. */
 const RESTART: MendCommand = { command: 'systemctl restart opennebula', asRoot: true };
 
 /** That oned.conf knows the driver, and stores its secrets encrypted. */
@@ -22,12 +23,22 @@ async function confChecks(conf: AbsolutePath, { name, attributes }: Driver): Pro
   const encrypted = namesOf(attributes.filter((one) => one.secret && one.unread === undefined));
   try {
     const missing = missingFrom(parseOnedConf(text), [{ name, required, encrypted }]);
-    const [first, ...rest] = missing.map((lines) => missingCheck(conf, name, lines));
+    const [first, ...rest] = restartOnce(missing.map((lines) => missingCheck(conf, name, lines)));
     return first === undefined ? [fine(`${conf} has all that ${name} needs`)] : [first, ...rest];
   } catch (error) {
     if (!(error instanceof ConfError)) throw error;
     return [{ state: 'failure', says: `oned cannot read ${conf}: ${error.message}`, hint: 'Correct that line' }];
   }
+}
+
+/** oned is started anew after the last edit only. */
+function restartOnce(checks: readonly Check[]): Check[] {
+  const last = checks.findLastIndex(({ mend }) => mend !== undefined);
+  return checks.map((check, index) =>
+    check.mend === undefined || index !== last
+      ? check
+      : { ...check, mend: { ...check.mend, commands: [...check.mend.commands, RESTART] } },
+  );
 }
 
 function missingCheck(conf: AbsolutePath, driver: string, missing: MissingLines): Check {
@@ -41,7 +52,7 @@ function missingCheck(conf: AbsolutePath, driver: string, missing: MissingLines)
   }[kind];
   const state = kind === 'encryption' ? 'warning' : 'failure';
   const edit = editOf(conf, kind, text, change);
-  if (edit !== undefined) return { state, says, mend: { commands: [{ command: edit, asRoot: true }, RESTART] } };
+  if (edit !== undefined) return { state, says, mend: { commands: [{ command: edit, asRoot: true }] } };
   return { state, says, hint: `${place.replace(/^./, (letter) => letter.toUpperCase())}: ${text}; then restart oned` };
 }
 

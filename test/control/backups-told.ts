@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -8,6 +8,7 @@ import type { Ended } from '../helpers/front-end';
 import { incrementsXml, withContent, withText } from '../helpers/messages';
 import { parseTemplateText } from '../helpers/oned-template';
 import { type BackupsWorld, GONE, isStage } from './backups-world';
+import { rowsOf } from './doctor-report';
 
 /** What backupctl tells of backups, and restores. */
 export function tellBackups(t: Test, b: BackupsWorld): void {
@@ -83,6 +84,15 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     t.equal(verified.code, 1);
     const lost = { vm: 1, increment: 4, source: 'deadbeef', what: 'oned lists it, and it is gone', neededBy: [] };
     t.strictSame(JSON.parse(verified.stdout).findings, [{ ...lost, disk: null }], 'what oned still lists');
+    const held = async () =>
+      rowsOf((await b.run(['doctor', '100', '--host', 'host1'])).stdout).find(({ what }) => what === 'backups');
+    t.match(await held(), { state: 'ok', says: /^oned lists one backup image here, and the server holds backups/ });
+    renameSync(w.datastore, `${w.datastore}.away`);
+    t.match(await held(), { machine: 'server', state: 'FAILURE', hint: /mounted/ });
+    mkdirSync(w.datastore); // the place where it would be mounted
+    t.match(await held(), { state: 'FAILURE', says: /and the server holds none$/ });
+    rmSync(w.datastore, { recursive: true });
+    renameSync(`${w.datastore}.away`, w.datastore);
     w.oned.behaviour = { ...w.oned.behaviour, images: [] };
     t.match((await ok(call('list'), {})).stderr, /not compared.*does not show this user all images/);
   });

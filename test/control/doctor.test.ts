@@ -195,7 +195,10 @@ function ofRsync(t: Test): void {
       { what: 'oned.conf', says: /no DS_MAD_CONF of rsync/ },
     ]);
     t.equal(found.length, 2, said);
-    for (const command of found.flatMap((row) => row.commands)) await world.paste(command);
+    const commands = found.flatMap((row) => row.commands);
+    const restarts = commands.filter(({ text }) => text === 'systemctl restart opennebula');
+    t.strictSame(restarts, commands.slice(-1), 'once, and after all else');
+    for (const command of commands) await world.paste(command);
     t.match(await world.doctor(), { code: 0 });
   });
 

@@ -54,7 +54,10 @@ async function differences(machine: ZfsMachine, vms: readonly PlainVm[]): Promis
   const folder = mkdtempSync(join(tmpdir(), 'zfs-sequences-'));
   try {
     const list = vms.map(({ id }) => id).join(' ');
+    // Where the kernel fails to mount a snapshot, which happens on a busy machine, its folder seems to be empty: see open-snapshot.
     const packed = await machine.sh(`cd /tank/blank/100 && for vm in ${list}; do
+        for folder in $vm/.zfs/snapshot/*/; do
+          for pause in 0.2 0.5 1 2; do [ -z "$(ls -A $folder)" ] && sleep $pause || break; done; done
         [ ! -d $vm/.zfs/snapshot ] || echo $vm/.zfs/snapshot; done | tar -cf - -T - | gzip -1 | base64 -w 0`);
     execFileSync('tar', ['-xzf', '-', '-C', folder], { input: Buffer.from(packed, 'base64') });
     return vms.flatMap((vm) => differencesOf(vm, join(folder, String(vm.id), '.zfs', 'snapshot')));

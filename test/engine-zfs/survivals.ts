@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { Host } from '../../lib/host/host';
 import type { Hosts } from '../../lib/host/hosts';
 import type { VmId } from '../../lib/opennebula/ids';
-import { extend, imageOf, type Kept, lay, samePoint } from '../conformance/scene';
+import { extend, imageOf, type Kept, lastPoint, lay, samePoint } from '../conformance/scene';
 import type { Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
 import { failure } from '../helpers/failure';
@@ -47,6 +48,36 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await machine.sh('zfs unmount tank/locked && zfs unload-key tank/locked');
     const locked = bed.open({ attributes }).backup(await lay(bed, none(22), first));
     await t.rejects(locked, failure('failed', /key not loaded \(on server\)\. .*zfs load-key -r/));
+  });
+
+  await t.test('a snapshot into which several look for the first time at once', async (t) => {
+    const kept = await extend(bed, bed.open(), none(31), first);
+    const held = await Promise.all([1, 2, 3, 4].map(() => bed.open().files(lastPoint(kept))));
+    t.same(
+      held.map(({ disks }) => disks.size),
+      [1, 1, 1, 1],
+      'the kernel module panics where nobody prevents that',
+    );
+  });
+
+  await t.test('a snapshot that the kernel does not mount', async (t) => {
+    const kept = await extend(bed, bed.open(), none(32), first);
+    const folder = `/tank/blank/100/32/.zfs/snapshot/one-backup-${kept.chain[0]?.source}`;
+    await machine.sh('mv /usr/bin/mount /usr/bin/away');
+    t.equal(await machine.sh(`ls ${folder}`), '', 'it seems to be there, and empty');
+    const refused = bed.open().files(lastPoint(kept));
+    const says = new RegExp(`^cannot read ${folder}: the kernel does not mount the snapshot \\(on server\\)\\. `);
+    await t.rejects(refused, failure('failed', says));
+    const inventory = bed.open().inventory?.();
+    const points = (await inventory?.points(32 as VmId)) ?? [];
+    const extent = { share: 1, seed: 0, bandwidthLimitKib: undefined };
+    const [, check] = (await inventory?.checks(points, extent)) ?? [];
+    await t.rejects(async () => check?.run(), failure('failed', says), 'nobody takes it for damaged');
+    const files = bed.open().files(lastPoint(kept));
+    await sleep(700);
+    await machine.sh('mv /usr/bin/away /usr/bin/mount');
+    t.ok((await files).disks.size > 0, 'it is looked at again');
+    await samePoint(t, bed, kept, first, story);
   });
 
   await t.test('rm of the last backup while another one is sent', async (t) => {

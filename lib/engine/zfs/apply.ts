@@ -8,7 +8,7 @@ import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import { MANIFEST_FILE, type ManifestFile, parseManifest } from '../../opennebula/manifest';
-import { type Backup, folderOf, ifMissing, type State, type VmDataset } from './vm-dataset';
+import { type Backup, ifMissing, type State, type VmDataset } from './vm-dataset';
 
 /** How a file of a backup is called in its VM's dataset: there is one of a disk, and so no number of an increment. */
 function nameOf({ name, diskId }: ManifestFile): string {
@@ -86,7 +86,7 @@ async function bringTo(
     if (isRolledBack) return;
   }
   // Rolling back over what is newer would destroy it. A pool with block cloning copies no data here.
-  const restore = restoreFrom(folderOf(state, backup.source), state.mountpoint, MANIFEST_FILE);
+  const restore = restoreFrom(await dataset.open({ state, backup }), state.mountpoint, MANIFEST_FILE);
   return server.run(asWriter(lock, restore));
 }
 
@@ -117,7 +117,8 @@ async function writeFull(
     await server.run(asWriter(lock, qemuImg.convertOver(source, target)));
   } else {
     await server.files.remove(target);
-    await server.run(asWriter(lock, qemuImg.convert(source, target)));
+    const purpose = `write ${target}`; // there is no chain to merge
+    await server.run(asWriter(lock, { ...qemuImg.convert(source, target), purpose }));
   }
   await server.run(qemuImg.compare(source, { path: target, format: 'qcow2' }));
 }

@@ -7,7 +7,7 @@ import { parseDiskFile } from '../../opennebula/backup-url';
 import { type AbsolutePath, joinPath, type VmId } from '../../opennebula/ids';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
 import { sampled } from '../sampled';
-import { folderOf, ifMissing, type State, type VmDataset } from './vm-dataset';
+import { ifMissing, type State, type VmDataset } from './vm-dataset';
 
 /** What checking needs. */
 export interface CheckMeans {
@@ -84,11 +84,13 @@ class BackupCheck {
     const { vmId, source } = this.#point;
     const { server, dataset } = this.#means;
     if (look === 'anew') this.#looks.delete(vmId);
-    const known = this.#looks.get(vmId) ?? dataset(vmId).look();
+    const own = dataset(vmId);
+    const known = this.#looks.get(vmId) ?? own.look();
     this.#looks.set(vmId, known);
     const state = await known;
-    if (state === undefined || !state.backups.some((one) => one.source === source)) return undefined;
-    const folder = folderOf(state, source);
+    const backup = state?.backups.find((one) => one.source === source);
+    if (state === undefined || backup === undefined) return undefined;
+    const folder = await own.open({ state, backup });
     const entries = await server.files.list(folder, []).catch(ifMissing);
     return entries === undefined ? undefined : { folder, names: entries.map(({ name }) => name).sort() };
   }

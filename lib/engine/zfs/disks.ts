@@ -23,8 +23,8 @@ export function parseDisks(text: string | undefined): StoredDisk[] {
 }
 
 /** The size of a backup, in MB, as its snapshot says; its files are listed only where that says nothing. */
-export async function storedMbOf({ backup, folder }: Found, { server }: VmDataset): Promise<number> {
-  const told = parseDisks(backup.properties.disks);
-  const held = told.length > 0 ? told : await server.files.list(folder, []);
+export async function storedMbOf(found: Found, dataset: VmDataset): Promise<number> {
+  const told = parseDisks(found.backup.properties.disks);
+  const held = told.length > 0 ? told : await dataset.server.files.list(await dataset.open(found), []);
   return Math.ceil(held.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0) / 2 ** 20);
 }

@@ -78,7 +78,7 @@ export class ZfsEngine implements Engine {
   async files(point: Point): Promise<PointFiles> {
     const dataset = await this.#dataset(point.vmId);
     const { id, source } = lastOf(point.chain);
-    const { folder } = await dataset.find(source, `increment ${id}`);
+    const folder = await dataset.open(await dataset.find(source, `increment ${id}`));
     const dryRun = ['vm.xml', 'disk.0'].map((name) => ({ name, type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }));
     const held = (await dataset.server.files.list(folder, dryRun)).filter(({ type }) => type === 'file');
     const { user, server } = this.#config;
@@ -93,7 +93,7 @@ export class ZfsEngine implements Engine {
   async read(point: Point, path: AbsolutePath): Promise<Buffer> {
     const dataset = await this.#dataset(point.vmId);
     const { id, source } = lastOf(point.chain);
-    const { folder } = await dataset.find(source, `increment ${id}`);
+    const folder = await dataset.open(await dataset.find(source, `increment ${id}`));
     return dataset.server.files.read(joinPath(folder, nameOf(path)), '');
   }
 
@@ -168,7 +168,7 @@ export class ZfsEngine implements Engine {
   async #fileOf(url: BackupUrl): Promise<{ dataset: VmDataset; folder: AbsolutePath; file: FileEntry }> {
     const { vmId, chain } = this.pointOf(url);
     const dataset = await this.#dataset(vmId);
-    const { folder } = await dataset.find(lastOf(chain).source, 'the backup');
+    const folder = await dataset.open(await dataset.find(lastOf(chain).source, 'the backup'));
     const dryRun = [{ name: nameOf(url.path), type: 'file' as const, sizeBytes: 0, modifiedAt: 0 }];
     const file = (await dataset.server.files.list(folder, dryRun)).find(({ name }) => holds(name, url));
     if (file === undefined) throw missingDisk(url);

@@ -58,7 +58,7 @@ export class ZfsInventory implements Inventory {
 
   async inspect(point: StoredPoint): Promise<PointContent> {
     const dataset = await this.#dataset(point.vmId);
-    const { folder } = await dataset.find(point.source, `backup ${point.source}`);
+    const folder = await dataset.open(await dataset.find(point.source, `backup ${point.source}`));
     const held = (await dataset.server.files.list(folder, [])).filter(({ type }) => type === 'file');
     const path = joinPath(folder, MANIFEST_FILE);
     const manifest = parseManifest((await dataset.server.files.read(path, '')).toString(), path);

@@ -1,3 +1,4 @@
+import { openSnapshot } from '../../command/open-snapshot';
 import * as zfs from '../../command/zfs';
 import { type Dataset, type Properties, planned } from '../../command/zfs-list';
 import { DriverError } from '../../errors';
@@ -28,11 +29,10 @@ export interface State extends Seen {
   readonly mountpoint: AbsolutePath;
 }
 
-/** One backup, where its files are, and the dataset as it was when it was found. */
+/** One backup, and the dataset as it was when it was found. */
 export interface Found {
   readonly state: State;
   readonly backup: Backup;
-  readonly folder: AbsolutePath;
 }
 
 /** The dataset of one VM on the backup server: its files are the VM's current state, its snapshots are the backups. */
@@ -91,21 +91,23 @@ export class VmDataset {
     return state;
   }
 
-  /** Finds one backup, and where its files are; a dry run finds `planned`. Throws `notFound`. */
+  /** Finds one backup; a dry run finds `planned`. Throws `notFound`. */
   async find(source: string, what: string, planned: readonly string[] = [source]): Promise<Found> {
     const state = await this.lookInPool(planned);
     const backup = state?.backups.find((one) => one.source === source);
-    if (state !== undefined && backup !== undefined) return { state, backup, folder: folderOf(state, source) };
+    if (state !== undefined && backup !== undefined) return { state, backup };
     throw new DriverError('notFound', `${what} of VM ${this.vmId} is gone: ${this.name} has no snapshot of ${source}`, {
       host: this.server.name,
       hint: 'Every other backup can be restored without it',
     });
   }
-}
 
-/** Where the files of a backup are. */
-export function folderOf({ mountpoint }: State, source: string): AbsolutePath {
-  return joinPath(mountpoint, ...zfs.snapshotFolder(source));
+  /** Where the files of a backup are; from now on they can be read. Throws `failed`. */
+  async open({ state, backup }: Found): Promise<AbsolutePath> {
+    const folder = joinPath(state.mountpoint, ...zfs.snapshotFolder(backup.source));
+    await this.server.run(openSnapshot(state.mountpoint, folder));
+    return folder;
+  }
 }
 
 /** What a dry run finds of it. */

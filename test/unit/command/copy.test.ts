@@ -24,7 +24,7 @@ function restore(root: string, broken: string): string[] {
   } catch {
     // it is told by what is there
   }
-  return readFileSync(at('copied'), 'utf8').trim().split('\n');
+  return existsSync(at('copied')) ? readFileSync(at('copied'), 'utf8').trim().split('\n') : [];
 }
 
 t.test('a folder is brought to what another one holds, its manifest last', async (t) => {
@@ -42,4 +42,11 @@ t.test('where that is cut, no manifest says that the files are a backup', async 
   t.equal(readFileSync(join(root, 'to', 'disk.0'), 'utf8'), 'old');
   t.equal(readFileSync(join(root, 'to', 'disk.1'), 'utf8'), 'new');
   t.notOk(existsSync(join(root, 'to', 'manifest.json')));
+});
+
+t.test('what is no backup, as a snapshot that is not mounted, changes nothing', async (t) => {
+  const root = t.testdir({ from: {}, to: NEWER });
+  t.strictSame(restore(root, 'none'), []);
+  t.strictSame(readdirSync(join(root, 'to')).sort(), Object.keys(NEWER).sort());
+  for (const [name, text] of Object.entries(NEWER)) t.equal(readFileSync(join(root, 'to', name), 'utf8'), text);
 });
