@@ -51,13 +51,15 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
   });
 
   await t.test('a snapshot into which several look for the first time at once', async (t) => {
-    const kept = await extend(bed, bed.open(), none(31), first);
-    const held = await Promise.all([1, 2, 3, 4].map(() => bed.open().files(lastPoint(kept))));
-    t.same(
-      held.map(({ disks }) => disks.size),
-      [1, 1, 1, 1],
-      'the kernel module panics where nobody prevents that',
-    );
+    // Where nobody prevents it, the kernel module panics in about every second round, and nothing there ends any more.
+    for (const vmId of [31, 33, 34]) {
+      const kept = await extend(bed, bed.open(), none(vmId), first);
+      const held = await Promise.all([1, 2, 3, 4].map(() => bed.open().files(lastPoint(kept))));
+      t.same(
+        held.map(({ disks }) => disks.size),
+        [1, 1, 1, 1],
+      );
+    }
   });
 
   await t.test('a snapshot that the kernel does not mount', async (t) => {
