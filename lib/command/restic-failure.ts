@@ -9,6 +9,9 @@ const EXIT = { noRepository: 10, locked: 11, wrongPassword: 12, incompleteBackup
 /** What stands in an error when ssh's reason got lost. */
 export const NO_REASON = 'ssh ended without a word';
 
+/** What restic says of a wrong password; a password that is a word of it was concealed (execute.ts). */
+const WRONG_PASSWORD = /(?:wrong|\*{3}) (?:password|\*{3}) or no (?:key|\*{3}) found/;
+
 /**
  * Recognises why restic failed, from its exit code (0.17 and later) or its words (before).
  * Each pattern was observed with restic 0.14 and 0.18. Returns undefined for what is not known.
@@ -32,7 +35,7 @@ export function explainResticFailure(
         hint: 'The first backup creates it',
       });
   }
-  if (exitCode === EXIT.wrongPassword || /wrong password or no key found/.test(said)) {
+  if (exitCode === EXIT.wrongPassword || WRONG_PASSWORD.test(said)) {
     return new DriverError('password', `${cannot}: RESTIC_PASSWORD does not open ${repository}`, {
       host,
       hint: `Correct it ${access.correctedBy}`,

@@ -157,6 +157,20 @@ export function rollback(access: ZfsAccess, dataset: string, source: string): Co
   return change(access, ['rollback', `${dataset}@${SNAPSHOT}${source}`], `roll back to the snapshot ${source}`);
 }
 
+/** Whether a folder is that of a filesystem of its own, and not just a folder of the one whose folder the other is. */
+export function isApart(folder: AbsolutePath, other: AbsolutePath): Command<boolean> {
+  return {
+    argv: ['stat', '-c', '%d', '--', folder, other], // df(1) goes by the path of a mount, also where another one hides it
+    purpose: `look at ${folder}`,
+    parse: ({ stdout }) => {
+      const [device, below] = stdout.trim().split('\n');
+      return below !== undefined && device !== below;
+    },
+    dryRun: true,
+    accept: [1],
+  };
+}
+
 /** Where a snapshot's files are, below the mountpoint of its filesystem. */
 export function snapshotFolder(source: string): [string, string, string] {
   return ['.zfs', 'snapshot', `${SNAPSHOT}${source}`];

@@ -91,8 +91,9 @@ function print(stored: Stored, comparison: Comparison | undefined, screen: Scree
     const inPart = parts === 0 ? '' : `, ${parts} of them but for the disks that are damaged`;
     screen.warn(`${wrong.length} of ${placed.length} backups cannot be restored${inPart}`);
   }
+  const only = stored.gone === undefined ? 'only oned' : 'oned lists';
   for (const { vmId, incrementId, source, imageId } of comparison?.onlyOned ?? [])
-    screen.warn(`only oned: increment ${incrementId ?? 0} (${source}) of VM ${vmId ?? '?'}, image ${imageId}`);
+    screen.warn(`${only}: increment ${incrementId ?? 0} (${source}) of VM ${vmId ?? '?'}, image ${imageId}`);
   for (const { vmId, incrementId, source } of comparison?.onlyServer ?? [])
     screen.warn(`only on the server: increment ${incrementId ?? '?'} (${source}) of VM ${vmId}`);
 }

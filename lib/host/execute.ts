@@ -104,7 +104,7 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
       `cannot ${command.purpose}: the program ${missingProgram(stderr) ?? program} is missing`,
       {
         host,
-        hint: 'Install it there, or run: onehost sync --force',
+        hint: 'Install it there; restic comes to hypervisor hosts with: onehost sync --force',
       },
     );
   }

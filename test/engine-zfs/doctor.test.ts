@@ -29,6 +29,22 @@ t.test('doctor on ZFS', { skip }, async (t) => {
     world.write();
   });
 
+  breaks('datasets that are not mounted, or are below one that was mounted later', async (t) => {
+    const own = `${dataset}/${CREATED}`;
+    const says = (pattern: RegExp) => ({ machine: 'server', what: 'dataset', says: pattern });
+    await machine.sh(`zfs unmount ${dataset}`);
+    await isMended(t, world, says(/ is not mounted$/));
+    await machine.sh(`zfs unmount ${own}`);
+    await isMended(t, world, says(new RegExp(`^${own} is not mounted$`)));
+    await machine.sh(`zfs create ${own}/7 && zfs unmount ${dataset} && zfs mount ${own} && zfs mount ${own}/7`);
+    await isMended(t, world, says(new RegExp(`^${dataset} is not mounted$`)));
+    await machine.sh(
+      `zfs mount ${own}/7 && zfs unmount ${dataset} && zfs mount ${own} && zfs mount ${own}/7 && zfs mount ${dataset}`,
+    );
+    await isMended(t, world, says(new RegExp(`^/${own} does not show ${own}: ${dataset} was mounted over it$`)));
+    await machine.sh(`zfs destroy ${own}/7`);
+  });
+
   breaks('a pool that is not imported', async (t) => {
     world.write({ ZFS_DATASET: 'elsewhere/backups' });
     const { code, rows, said } = await world.doctor();

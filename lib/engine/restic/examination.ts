@@ -98,7 +98,8 @@ async function lockChecks(host: Host, means: InventoryMeans): Promise<[Check, ..
     for (const id of (await repository.lockFiles(host)).filter((name) => /^[0-9a-f]{64}$/.test(name))) {
       const lock = await repository.run(readLock(repository.access, id)).catch(asDriverError);
       if (lock instanceof Error) {
-        if (lock.kind !== 'notFound') found.push(failed(lock)); // else it was released meanwhile
+        // It may have been released meanwhile, of which restic says no more than that a file does not exist.
+        if ((await repository.lockFiles(host)).includes(id)) found.push(failed(lock));
       } else if (!lock.isExclusive) shared += 1;
       else if (!isStale(lock)) found.push(heldCheck(lock, repository.path, means));
     }
@@ -114,7 +115,8 @@ function heldCheck(lock: LockFacts, path: string, { config }: InventoryMeans): C
   const says = `${path} is locked by PID ${lock.pid} on ${lock.hostname} (${lock.username}) since ${since}`;
   const isLate = Date.now() - lock.timeMs > config.lockWaitSeconds * 1000;
   const on = lock.hostname === hostname() ? {} : { on: lock.hostname };
-  const when = 'A prune or check ends by itself; end it only if it hangs';
+  const when =
+    'A prune or check ends by itself; end it only if it hangs. Of a machine that is gone, sweep --yes removes the lock half an hour after its last sign of life';
   const mend: Mend = { commands: [{ command: `kill -INT ${lock.pid}`, ...on }], when };
   return { state: isLate ? 'failure' : 'warning', says, hint: when, mend };
 }

@@ -8,6 +8,7 @@ import { type AbsolutePath, type DiskId, joinPath } from '../../opennebula/ids';
 import type { ManifestFile } from '../../opennebula/manifest';
 import type { CheckExtent, CheckItem, Damage, StoredPoint } from '../inventory';
 import { sampled } from '../sampled';
+import { needOnServer } from '../server-tools';
 
 /** A file as a manifest names it; its checksum only where that is still its own. */
 export type NotedFile = Omit<ManifestFile, 'sha256'> & { readonly sha256?: string | undefined };
@@ -38,16 +39,32 @@ export async function checksOf(stored: readonly Stored[], extent: CheckExtent, p
     sizeBytes,
   }));
   const read = sampled(files, extent);
-  return stored.map(({ point, noted }) => {
+  const backups = stored.map(({ point, noted }) => {
     const chosen = noted.filter(({ name }) => read.has(`${point.vmId}/${point.source}/${name}`));
     const looked = { ...point, disks: point.disks.filter(({ id: diskId }) => isWanted({ diskId })) };
     return {
-      id: `backup:${point.vmId}/${point.source}`,
+      id: `${hasQemu ? 'backup' : 'data'}:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
       points: [point],
       run: () => new BackupCheck(looked, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
     };
   });
+  // The rest is looked at without it; but nobody is told that all is well.
+  const points = stored.map(({ point }) => point).filter(({ disks }) => disks.some(({ file }) => isForQemu(file)));
+  return hasQemu || points.length === 0 ? backups : [lackOfQemu(points, place.server), ...backups];
+}
+
+function isForQemu(file: string): boolean {
+  return parseDiskFile(file)?.format !== 'rbd';
+}
+
+/** In place of the form of all disks, where that cannot be looked at. */
+function lackOfQemu(points: readonly StoredPoint[], server: Host): CheckItem {
+  const run = async (): Promise<Damage[]> => {
+    await needOnServer(server, ['qemu-img']);
+    return [];
+  };
+  return { id: 'form', about: 'the form of the disks', points, run };
 }
 
 class BackupCheck {
@@ -70,7 +87,7 @@ class BackupCheck {
     found.push(...(await this.#wrongData(unread, bandwidthLimitKib)));
     // What is known to be damaged need not be looked at for its form.
     for (const { file } of this.#point.disks.filter((disk) => !isKnown(disk.file))) {
-      if (parseDiskFile(file)?.format === 'rbd') continue;
+      if (!isForQemu(file)) continue;
       const why = await this.#wrongForm(joinPath(this.#folder, file));
       if (why !== undefined) found.push(this.#damage(file, why));
     }

@@ -12,6 +12,7 @@ import { spaceCheck } from '../examined-folder';
 import { SENDER_PROGRAMS, SERVER_PROGRAMS } from '../known-programs';
 import { throttleLinks, throttlePrograms } from '../throttle-link';
 import type { ZfsConfig } from './config';
+import { mountCheck } from './mount-check';
 import { checkReadable, ifMissing, mountpointOf } from './vm-dataset';
 
 /** What is full of its quota by this share has reached it: ZFS stops a little before. */
@@ -90,7 +91,9 @@ class ServerLinks {
     if (root === undefined) {
       const says = `there is no dataset ${dataset}`;
       const owner = `chown ${user}: "$(zfs get -Ho value mountpoint ${dataset})"`;
-      return { state: 'failure', says, mend: this.#byRoot(`zfs create ${dataset}`, owner) };
+      const when =
+        'Only for a new one: if there were backups, see first whether it was renamed, or its pool is another one: zfs list';
+      return { state: 'failure', says, hint: when, mend: { ...this.#byRoot(`zfs create ${dataset}`, owner), when } };
     }
     const own = await this.#look(this.#own);
     this.#held = own ?? root;
@@ -98,9 +101,9 @@ class ServerLinks {
     const [first] = readOnly;
     if (first !== undefined)
       return { state: 'failure', says: `${first} is read-only`, mend: this.#byRoot(`zfs set readonly=off ${first}`) };
+    const hidden = await mountCheck([root, own], this.#host, (first, ...others) => this.#byRoot(first, ...others));
+    if (hidden !== undefined) return hidden;
     for (const one of own === undefined ? [root] : [root, own]) {
-      if (!one.isMounted && one.mountpoint?.startsWith('/'))
-        return { state: 'failure', says: `${one.name} is not mounted`, mend: this.#byRoot(`zfs mount ${one.name}`) };
       checkReadable(one, this.#config);
       const folder = mountpointOf(one, this.#host);
       const isOthers = await this.#host.run(zfs.checkOwner(folder, user)).then(() => undefined, asDriverError);

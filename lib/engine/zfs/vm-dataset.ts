@@ -60,8 +60,11 @@ export class VmDataset {
 
   async #mounted(own: Dataset, options?: RunOptions): Promise<AbsolutePath> {
     if (own.isMounted) return mountpointOf(own, this.server);
+    // The ones above come first: what is mounted later hides what is below it. The admin's own is not ours to mount.
+    const [root] = await this.server.run(zfs.list(this.access.dataset, 'filesystem'), options);
+    if (root !== undefined) mountpointOf(root, this.server);
     const [parent] = await this.server.run(zfs.list(this.parent, 'filesystem'), options);
-    if (parent !== undefined) await mounted(parent, this.server, this.access); // first: it would hide the other
+    if (parent !== undefined) await mounted(parent, this.server, this.access);
     return mounted(own, this.server, this.access);
   }
 

@@ -122,6 +122,8 @@ t.test('restic: each failure is known by its words in 0.14 and by its exit code 
       /there is no repository/,
     ],
     [1, 'Fatal: wrong password or no key found', 'password', /onedatastore update 100/],
+    [1, 'Fatal: *** password or no key found', 'password', /onedatastore update 100/],
+    [1, 'Fatal: wrong *** or no key found', 'password', /onedatastore update 100/],
     [12, '', 'password', /RESTIC_PASSWORD/],
     [1, locked, 'locked', /exclusively by PID 11145 on vm by root, since 2026/],
     [11, locked, 'locked', /PID 11145 on vm/],
