@@ -20,8 +20,8 @@ done
 
 /**
  * Has the kernel mount a snapshot, which it does when somebody first looks into its folder; one that is not there is fine.
- * One at a time, by a lock on the filesystem's own folder: the module of OpenZFS up to 2.3 panics when two do that at once
- * (openzfs/zfs#16685, seen with 2.3.9), and then nobody can read any snapshot until the machine is started anew. Where
+ * One at a time, by a lock on the filesystem's own folder: the module of OpenZFS 2.3 panics when two do that at once
+ * (openzfs/zfs#16685; seen with 2.3.9), and then nobody can read any snapshot until the machine is started anew. Where
  * mounting fails, or somebody else is just unmounting, the folder seems to be there and empty (zfs_ctldir.c): that says
  * nothing about the snapshot, so it is tried again. Throws `failed` when it stays empty or another one hangs.
  */

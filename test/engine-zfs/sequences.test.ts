@@ -54,7 +54,7 @@ async function differences(machine: ZfsMachine, vms: readonly PlainVm[]): Promis
   const folder = mkdtempSync(join(tmpdir(), 'zfs-sequences-'));
   try {
     const list = vms.map(({ id }) => id).join(' ');
-    // Where the kernel fails to mount a snapshot, which happens on a busy machine, its folder seems to be empty: see open-snapshot.
+    // Where the kernel fails to mount a snapshot its folder seems to be empty, as a run met it once: see open-snapshot.
     const packed = await machine.sh(`cd /tank/blank/100 && for vm in ${list}; do
         for folder in $vm/.zfs/snapshot/*/; do
           for pause in 0.2 0.5 1 2; do [ -z "$(ls -A $folder)" ] && sleep $pause || break; done; done
