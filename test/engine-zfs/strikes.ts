@@ -20,6 +20,11 @@ exec /usr/bin/qemu-img "$@"
 END
 chmod 755 /usr/local/bin/qemu-img`;
 
+/** Kills the session of sshd that rsync runs in. */
+const KILL_SESSION_OF_RSYNC = `p=$(pgrep -o -x rsync) || exit 1
+  while :; do case $(ps -o comm= -p $p) in sshd*) break ;; '') exit 1 ;; esac; p=$(ps -o ppid= -p $p | tr -d ' '); done
+  kill -KILL $p`;
+
 /** A kill, or a cut of power, in the middle of a backup: the last one stays what it was, and the next one is exact. */
 export async function testStrikes(t: Test, world: ZfsWorld, story: Story): Promise<void> {
   const { machine, bed, powerOn } = world;
@@ -71,10 +76,13 @@ export async function testStrikes(t: Test, world: ZfsWorld, story: Story): Promi
     const none: Kept = { vmId: NEW_VM, jobId: undefined, chain: [], stages: [] };
     const { source, disk } = await layLarge(bed, none, story, 24);
     const receiving = `/tank/blank/100/.incoming/${NEW_VM}/.receiving-*/disk.0.0`;
-    const struck = backUpStruck(bed, source, /transfer the backup/, () =>
-      machine.sh(`until [ "$(stat -c %s ${receiving} 2>/dev/null || echo 0)" -gt ${4 * MIB} ]; do sleep 0.02; done
-        p=$(pgrep -o -x rsync); until case $(ps -o comm= -p $p) in sshd*) true ;; *) false ;; esac; do p=$(ps -o ppid= -p $p | tr -d ' '); done
-        kill -KILL $p`),
+    const isThere = `[ "$(stat -c %s ${receiving} 2>/dev/null || echo 0)" -gt ${4 * MIB} ]`;
+    const struck = backUpStruck(
+      bed,
+      source,
+      /transfer the backup/,
+      () => machine.sh(`${untilTrue(isThere)}; ${KILL_SESSION_OF_RSYNC}`),
+      { ZFS_BWLIMIT: '2048' }, // it must not be over before it is struck
     );
     await refused(t, struck, ['failed', 'unreachable'], 'the backup');
     t.equal(await machine.sh(`ls ${receiving} | wc -l`), '1', 'what has come is kept for the next backup');
@@ -103,13 +111,14 @@ async function backUpStruck(
   source: BackupSource,
   at: RegExp,
   act: () => Promise<unknown>,
+  attributes: Readonly<Record<string, string>> = {},
 ): Promise<unknown> {
   let struck: Promise<unknown> | undefined;
   const onStep = (what: string): void => {
     if (at.test(what)) struck ??= act();
   };
   try {
-    return await bed.open({ onStep }).backup(source);
+    return await bed.open({ onStep, attributes }).backup(source);
   } finally {
     await struck;
   }
@@ -118,7 +127,12 @@ async function backUpStruck(
 /** Shell: waits until the disk is no more what the last backup has. */
 function untilHalfDone({ vmId, chain }: Kept): string {
   const last = `.zfs/snapshot/one-backup-${chain.at(-1)?.source}`;
-  return `cd /tank/blank/100/${vmId} && while cmp -s disk.0 ${last}/disk.0; do sleep 0.05; done`;
+  return `cd /tank/blank/100/${vmId} && ${untilTrue(`! cmp -s disk.0 ${last}/disk.0`)}`;
+}
+
+/** Shell: waits for a condition, and fails when it does not come to hold: a test that misses its moment says so. */
+function untilTrue(condition: string): string {
+  return `n=0; until ${condition}; do n=$((n + 1)); [ $n -lt 1000 ] || { echo "in vain: ${condition.replace(/["$]/g, '')}" >&2; exit 1; }; sleep 0.05; done`;
 }
 
 /** How the dataset differs from its last backup. */
