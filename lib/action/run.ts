@@ -1,3 +1,4 @@
+import { abortController } from '../abort';
 import type { Driver } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
 import { parseCommandLine } from './argv';
@@ -37,7 +38,7 @@ function exitWith(error: DriverError, report: Report): never {
 
 /** What ends an action early, as one signal: a person, oned's own time limit, or backup_cancel. */
 function abortOnSignals(verb: string, report: Report): AbortSignal {
-  const abort = new AbortController();
+  const abort = abortController();
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(name, () => {
       const reason = new DriverError('cancelled', `${verb} was cancelled (${name})`);

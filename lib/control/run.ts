@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { abortController } from '../abort';
 import type { Driver } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
 import { frontEndFrom } from '../opennebula/front-end';
@@ -68,7 +69,7 @@ async function exitWith(error: DriverError, screen: Screen): Promise<never> {
 
 /** What ends a subcommand early, as one signal. */
 function abortOnSignals(name: string, screen: Screen): AbortSignal {
-  const abort = new AbortController();
+  const abort = abortController();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       const reason = new DriverError('cancelled', `backupctl ${name} was cancelled (${signal})`);

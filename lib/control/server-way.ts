@@ -50,10 +50,11 @@ async function keyCheck({ host, login }: Way, said: string): Promise<Check> {
   const commands: Mend['commands'] = [{ command: `${scan} >> ${path}`, on: host.name }];
   const forget = { command: `${quote(['ssh-keygen', '-R', name])} -f ${path}`, on: host.name };
   const when = 'Compare with the fingerprint that `ssh-keygen -lf` of the key shows on the server';
+  const now = /SHA256:[\w+/]+/.exec(said)?.[0]; // ssh shows it of a key that changed only
   return {
     state: 'failure',
     says: isChanged
-      ? `the host key of ${login.server} has CHANGED, as this host knows it`
+      ? `the host key of ${login.server} has CHANGED, as this host knows it${now === undefined ? '' : `: it is now ${now}`}`
       : `the host key of ${login.server} is not known here`,
     hint: isChanged ? `${when}; otherwise somebody may be listening` : when,
     mend: { when, commands: isChanged ? [forget, ...commands] : commands },
