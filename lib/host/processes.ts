@@ -28,5 +28,8 @@ export function terminate({ pid }: LocalProcess, signal: 'SIGTERM' | 'SIGKILL' =
 
 async function read(pid: number): Promise<LocalProcess | undefined> {
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return text === '' ? undefined : { pid, argv: text.replace(/\0$/, '').split('\0') };
+  if (text === '') return undefined;
+  const argv = text.replace(/\0$/, '').split('\0');
+  // A script begins as `/usr/bin/env node SCRIPT`, and in that moment, too, it is one.
+  return { pid, argv: basename(argv[0] ?? '') === 'env' ? argv.slice(1) : argv };
 }

@@ -7,6 +7,7 @@ import { extend, fetch, type Kept, lastPoint, lay, refused, samePoint } from '..
 import type { Stage, Story } from '../conformance/story';
 import type { ZfsWorld } from '../conformance/zfs-bed';
 import { difference } from '../helpers/disk';
+import { KILL_SESSION_OF_RSYNC } from '../helpers/zfs-server';
 
 const VM = 1 as VmId;
 const NEW_VM = 2 as VmId;
@@ -19,11 +20,6 @@ const SLOW_COMMIT = `cat >/usr/local/bin/qemu-img <<'END'
 exec /usr/bin/qemu-img "$@"
 END
 chmod 755 /usr/local/bin/qemu-img`;
-
-/** Kills the session of sshd that rsync runs in. */
-const KILL_SESSION_OF_RSYNC = `p=$(pgrep -o -x rsync) || exit 1
-  while :; do case $(ps -o comm= -p $p) in sshd*) break ;; '') exit 1 ;; esac; p=$(ps -o ppid= -p $p | tr -d ' '); done
-  kill -KILL $p`;
 
 /** A kill, or a cut of power, in the middle of a backup: the last one stays what it was, and the next one is exact. */
 export async function testStrikes(t: Test, world: ZfsWorld, story: Story): Promise<void> {

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Test } from 'tap';
 import { deployId, type Ended, type FrontEndOptions, type Running } from '../helpers/front-end';
 import { realMessage, withAdded, withText } from '../helpers/messages';
@@ -99,7 +100,7 @@ export async function expectCancelled(
   t.same(faults.damage(repository(1)), undefined, `${what}: the repository is sound`);
 }
 
-/** Node runs the script of a backup. */
-export function isBackup({ argv }: Process): boolean {
-  return argv.some((word) => word.endsWith('/backup'));
+/** Node runs the script of a backup: the env(1) that becomes it does no more. */
+export function isBackup({ argv: [program = '', ...words] }: Process): boolean {
+  return basename(program) === 'node' && words.some((word) => word.endsWith('/backup'));
 }

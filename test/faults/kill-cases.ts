@@ -1,5 +1,6 @@
 import { randomFrom } from '../helpers/disk';
 import type { Ended, Running } from '../helpers/front-end';
+import { KILL_SESSION_OF_RSYNC } from '../helpers/zfs-server';
 import type { FaultWorld } from './fault-world';
 import { ofActions, type Process, processes, send, servedBy, until } from './processes-of';
 
@@ -19,8 +20,7 @@ const ON_MACHINE: Readonly<Partial<Record<Victim, string>>> = {
   'qemu-img': 'pkill -KILL -u oneadmin -x qemu-img',
   tool: `for n in 1 2 3 4 5 6 7 8 9 10; do
     pkill -KILL -f '^zfs (snapshot|hold|release|destroy|rollback) ' && exit; sleep 0.02; done; exit 1`,
-  session: `pid=$(pgrep -o -u oneadmin -x rsync) && until ps -o comm= -p $pid | grep -q sshd
-    do pid=$(ps -o ppid= -p $pid | tr -d ' '); done && kill -KILL $pid`,
+  session: KILL_SESSION_OF_RSYNC,
 };
 /** What serves the connections to that machine. */
 const CONNECTIONS = 'pkill -KILL -u oneadmin sshd';

@@ -53,6 +53,8 @@ export type FrontEndWorld = Awaited<ReturnType<typeof startFrontEnd>>;
 
 /** DS_MAD, on its own and in the template. */
 const DRIVERS_NAME = /(?<=<DS_MAD><!\[CDATA\[)restic(?=\]\])/g;
+/** No action of a test takes so long. */
+const HANGS_AFTER_MS = 900_000;
 const REMOTES = join(__dirname, '..', '..', 'remotes');
 /** A password that no naive program passes on unharmed. */
 const PASSWORD = `it's "a" $secret \`pass\` & <word> \\ % #!`;
@@ -147,6 +149,9 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
           }),
         );
       });
+      // A test that waits for an action that hangs, or was stopped, must fail, and not its whole file after the better part of an hour.
+      const limit = setTimeout(() => child.kill('SIGKILL'), HANGS_AFTER_MS).unref();
+      child.once('exit', () => clearTimeout(limit));
       child.stdin.on('error', () => {});
       if (stdin !== undefined) child.stdin.end(stdin);
       return { child, ended };

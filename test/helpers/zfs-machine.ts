@@ -37,6 +37,8 @@ export interface ZfsMachineOptions {
 }
 
 const PARTS = join(__dirname, 'zfs-machine');
+/** No command of a test takes so long: one that does waits in vain. */
+const COMMAND_LIMIT_MS = 600_000;
 const START_LIMIT_MS = 240_000;
 /** With the saved memory it takes seconds; should it not wake up, it is started from the beginning. */
 const WAKE_LIMIT_MS = 90_000;
@@ -148,7 +150,7 @@ class Machine implements ZfsMachine {
     command: string,
     { user = 'root', input = '' }: { user?: 'root' | 'oneadmin'; input?: string } = {},
   ): Promise<Said> {
-    const ssh = spawn('ssh', this.#words(command, user), { stdio: 'pipe' });
+    const ssh = spawn('ssh', this.#words(command, user), { stdio: 'pipe', timeout: COMMAND_LIMIT_MS });
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     ssh.stdout.on('data', (chunk) => out.push(chunk));
@@ -174,7 +176,8 @@ class Machine implements ZfsMachine {
   }
 
   shSync(command: string): string {
-    return execFileSync('ssh', this.#words(command, 'root'), { encoding: 'utf8', stdio: 'pipe' }).replace(/\n$/, '');
+    const options = { encoding: 'utf8', stdio: 'pipe', timeout: COMMAND_LIMIT_MS } as const;
+    return execFileSync('ssh', this.#words(command, 'root'), options).replace(/\n$/, '');
   }
 
   /** The arguments of the ssh that runs a command there. */

@@ -2,6 +2,11 @@ import type { Store } from './folder-stores';
 import { startZfsMachine, type ZfsMachine } from './zfs-machine';
 import { sudoersOf } from './zfs-rights';
 
+/** Shell: kills the session of sshd that serves the oldest rsync of oneadmin; fails when there is none any more. */
+export const KILL_SESSION_OF_RSYNC = `pid=$(pgrep -o -u oneadmin -x rsync) || exit 1
+  while :; do case $(ps -o comm= -p $pid) in sshd*) break ;; '') exit 1 ;; esac; pid=$(ps -o ppid= -p $pid | tr -d ' '); done
+  kill -KILL $pid`;
+
 let started: Promise<ZfsMachine> | undefined;
 let datasets = 0;
 
