@@ -10,6 +10,8 @@ const silentPeer =
   (driver: DriverName) =>
   async (t: Test): Promise<void> => {
     const { faults, world, repository, actions } = await makeBed(t, 1, { driver });
+    const { receivedKib } = world.traits;
+    const before = receivedKib(repository);
     const { ended } = actions({ [world.traits.named.stall]: '30', ...world.traits.slow(60) }).backup();
     const server = world.ssh.port('server');
     const ours = () =>
@@ -21,9 +23,8 @@ const silentPeer =
       const pids = serving().map(({ pid }) => pid);
       return sessions(world.ssh.folder).filter(({ parent }) => pids.includes(parent));
     };
-    // Once the backup transfers: the login is over when sshd has a child for it.
-    const transfers = (): boolean =>
-      children().length > 0 && faults.debris(repository).some((name) => /-restic-temp-|^\.receiving-/.test(name));
+    // Once data comes: a login that is under way is over too soon to be met by each of the looks.
+    const transfers = (): boolean => receivedKib(repository) > before + 50 && serving().length > 0;
     t.ok(await until(transfers, 60, 5));
     const silent = [...serving(), ...children()].map(({ pid }) => pid);
     t.teardown(() => silent.map((pid) => send('SIGCONT', pid)));

@@ -15,7 +15,9 @@ import { type Content, type Destination, storeSnapshot, takeBack } from './store
 import { sweepUploads } from './sweep';
 
 /** Cancel has 10 s in all: what of the cleaning up does not fit into this, the next action does, in milliseconds. */
-const CLEAN_UP_LIMIT_MS = 4_000;
+const CLEAN_UP_LIMIT_MS = 3_500;
+/** What is told to end at that limit takes its lock along, in milliseconds. */
+const ENDING_MS = 1_500;
 /** With less free than two packs of restic (16 MiB, restic manual, "Tuning backup parameters") a failure is for want of space. */
 const FULL_BELOW_BYTES = 2 ** 25;
 
@@ -60,7 +62,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
     context.signal.throwIfAborted();
     return { source: summary.snapshot, sizeMb: Math.ceil(summary.bytes / 2 ** 20), format: staged.format };
   } catch (error) {
-    await within(CLEAN_UP_LIMIT_MS, cleanUp(asDriverError(error), { tag: ownTag, before }, means));
+    await cleanUpInTime(cleanUp(asDriverError(error), { tag: ownTag, before }, means), context.log);
     throw await betterExplained(asDriverError(error), means);
   }
 }
@@ -125,8 +127,9 @@ async function cleanUp(failure: DriverError, own: Own, means: BackupMeans): Prom
     await takeBackUntold(own, means);
     if (await repository.hasLocks(server)) await repository.unlock(CLEAN_UP_LIMIT_MS);
     await sweepUploads(repository, server);
+    if (failure.kind !== 'cancelled') return;
     const left = deadline - Date.now();
-    if (failure.kind !== 'cancelled' || left < 500) return;
+    if (left < 500) throw new DriverError('stalled', 'no time is left to remove the data that no snapshot needs');
     const unneeded = restic.prune(repository.access, { maxUnused: 'unlimited', maxRepack: '0' });
     await repository.run(unneeded, { evenAbortedMs: left });
   } catch (error) {
@@ -148,10 +151,14 @@ async function takeBackUntold({ tag, before }: Own, means: BackupMeans): Promise
 }
 
 /** Waits no longer than that, whatever hangs: cancel has promised an end. */
-async function within(limitMs: number, work: Promise<void>): Promise<void> {
+async function cleanUpInTime(work: Promise<void>, log: (text: string) => void): Promise<void> {
+  const limitMs = CLEAN_UP_LIMIT_MS + ENDING_MS;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
+    timer = setTimeout(() => {
+      log(`left to the next action: cleaning up has not ended within ${limitMs / 1000} s`);
+      resolve();
+    }, limitMs);
   });
   await Promise.race([work, late]);
   clearTimeout(timer);
