@@ -76,8 +76,7 @@ export async function fillFolder(
     throw error;
   }
   await release();
-  if (outcome === 'remove')
-    await server.run(takeBack(path, source, name)).catch((error) => log(asDriverError(error).message));
+  if (outcome === 'remove') await undo(name); // a cancel that comes now must not stop it half way
 }
 
 /** A name that no backup of the VM has, nor ever had: oned may still know one that is gone. */

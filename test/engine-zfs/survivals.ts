@@ -102,6 +102,15 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await samePoint(t, bed, next, story.foreign, story);
   });
 
+  await t.test('a disk that somebody has written to', async (t) => {
+    const [full, increment] = story.chain;
+    const kept = await extend(bed, bed.open(), none(35), full);
+    await machine.sh(`cd /tank/blank/100/35 && for at in $(seq 327780 65536 $(stat -c %s disk.0)); do
+        printf x | dd of=disk.0 bs=1 seek=$at conv=notrunc status=none; done; zpool sync tank`);
+    const next = await extend(bed, bed.open(), kept, increment);
+    await samePoint(t, bed, next, increment, story);
+  });
+
   await t.test('a server whose datastore came back without the template, and files in its place', async (t) => {
     const attributes = { ZFS_DATASET: 'tank/back' };
     await machine.sh(`zfs create tank/back && zfs create tank/back/100 && chown oneadmin: /tank/back /tank/back/100

@@ -73,8 +73,11 @@ async function bringTo(
 ): Promise<void> {
   const { server, access, name } = dataset;
   if (backup === undefined) return server.run(removeOthers(state.mountpoint, []));
-  if ((await sourceOf(state, server)) === backup.source) return;
-  if (state.isNewest(backup)) {
+  const isNewest = state.isNewest(backup);
+  // What the files of a disk are is not looked at, but ZFS knows how much was written since the newest snapshot (zfsprops(7)).
+  const isUntouched = !isNewest || state.own.writtenBytes === 0;
+  if (isUntouched && (await sourceOf(state, server)) === backup.source) return;
+  if (isNewest) {
     const isRolledBack = await server.run(zfs.rollback(access, name, backup.source)).then(
       () => true,
       (error: unknown) => {
