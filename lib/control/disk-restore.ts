@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { readHeaders } from '../command/qcow2-header';
 import * as qemuImg from '../command/qemu-img';
 import type { Driver, Engine } from '../engine/engine';
@@ -130,6 +131,7 @@ async function converted(
     const share = qemuImg.convertedShare(line);
     if (share !== undefined) screen.transfer(share * header.virtualSizeBytes, header.virtualSizeBytes);
   };
+  await writeFile(target, '', { mode: 0o600 }); // qemu-img would make it for all to read
   const source = qemuImg.chainOf([{ path, format: header.format }]);
   await local.run(qemuImg.convert(source, target, format as 'qcow2' | 'raw'), { onLine });
   return target;

@@ -32,7 +32,7 @@ export const restore: Subcommand = {
     { name: 'disk', value: 'D', describe: 'Only this disk', many: true },
     { name: 'format', value: 'F', describe: 'qcow2 (default) or raw', completes: ['qcow2', 'raw'] },
     { name: 'unchecked', describe: 'Compare with no checksums of manifests: what is damaged is restored, too' },
-    { name: 'yes', describe: 'Replace files in DIR that are not of this backup' },
+    { name: 'yes', describe: 'Replace files in DIR that this restore would make differently' },
     { name: 'json', describe: 'Print one JSON document' },
   ],
   opensDatastore: true,

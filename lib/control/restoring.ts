@@ -48,9 +48,13 @@ export class Restoring {
     }
     if (others.length === 0) return;
     if (mayReplace) return screen.note(`replacing in ${folder}: ${others.join(', ')}`);
-    throw new DriverError('usage', `${folder} holds files that are not of this backup: ${others.join(', ')}`, {
-      hint: 'Choose another folder, or replace them with --yes',
-    });
+    throw new DriverError(
+      'usage',
+      `${folder} holds files that this restore would make differently: ${others.join(', ')}`,
+      {
+        hint: 'Choose another folder, or replace them with --yes',
+      },
+    );
   }
 
   /** Restores what is not there. */

@@ -30,8 +30,9 @@ export const show: Subcommand = {
     const source = parseSource(line.word('SOURCE'), 'SOURCE', 'usage');
     const opened = await context.open(line.word('FILE|ID'));
     const inventory = inventoryOf(opened);
-    const { placed } = await storedBackups(inventory, line.optional('vm', parseVmId));
-    const one = named(placed, source);
+    const { placed, failures } = await storedBackups(inventory, line.optional('vm', parseVmId));
+    for (const { message } of failures) screen.warn(`not listed: ${message}`);
+    const one = named(placed, source, failures);
     const [content, urls] = await Promise.all([inventory.inspect(one.point), urlsOf(one, opened)]);
     const told = { ...one, point: { ...one.point, ...content.point, timeMs: one.point.timeMs } };
     const restore = restoreLine(one, opened, context);
@@ -95,12 +96,13 @@ export const show: Subcommand = {
   },
 };
 
-function named(placed: readonly PlacedPoint[], source: string): PlacedPoint {
+function named(placed: readonly PlacedPoint[], source: string, failures: readonly DriverError[]): PlacedPoint {
   const found = placed.filter(({ point }) => point.source.startsWith(source));
   const exact = found.filter(({ point }) => point.source === source);
   const [one, ...others] = exact.length > 0 ? exact : found;
+  // It may be where nobody could look.
   if (one === undefined)
-    throw new DriverError('notFound', `nothing is stored as ${source}`, { hint: 'See: backupctl list' });
+    throw failures[0] ?? new DriverError('notFound', `nothing is stored as ${source}`, { hint: 'See: backupctl list' });
   if (others.length === 0) return one;
   const vms = [one, ...others].map(({ point }) => `${point.source} of VM ${point.vmId}`);
   throw new DriverError('notFound', `${source} may be any of: ${vms.join(', ')}`, {

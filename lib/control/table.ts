@@ -92,14 +92,15 @@ function folded(columns: readonly Column[], row: readonly string[], widths: read
 /** Breaks a text at blanks into lines no wider than that; a word that is wider is cut. */
 export function foldText(text: string, width: number): string[] {
   const lines: string[] = [''];
+  const most = Math.max(1, width); // a terminal can be narrower than what stands before the text
   for (let word of text.split(' ')) {
     const line = lines.at(-1) as string;
-    if (line !== '' && line.length + 1 + word.length <= width) {
+    if (line !== '' && line.length + 1 + word.length <= most) {
       lines[lines.length - 1] = `${line} ${word}`;
       continue;
     }
     if (line !== '') lines.push('');
-    for (; word.length > width; word = word.slice(width)) lines.splice(-1, 0, word.slice(0, width));
+    for (; word.length > most; word = word.slice(most)) lines.splice(-1, 0, word.slice(0, most));
     lines[lines.length - 1] = word;
   }
   return lines;

@@ -67,8 +67,12 @@ export const verify: Subcommand = {
       failures.push(asDriverError(error)); // what else was found is told all the same
       return [];
     });
-    for (const { message: what } of unlisted)
-      damages.push({ vmId: 0 as VmId, jobId: undefined, source: undefined, diskId: undefined, what });
+    for (const failure of unlisted) {
+      const { kind, message: what } = failure;
+      // A password that does not fit, or a server that is silent, says nothing of the data.
+      if (kind !== 'damaged' && kind !== 'notFound') failures.push(failure);
+      else damages.push({ vmId: 0 as VmId, jobId: undefined, source: undefined, diskId: undefined, what });
+    }
     const findings = findingsOf(placed, { damages, lost, onlyOned });
     const vms = resultsOf(placed, findings, unsure);
     if (line.flag('json')) {

@@ -162,7 +162,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     const [full] = await listed('--vm', '10');
     const other = call('restore', '--vm', '10', '--at', String(full?.time), '--to', folder);
     const refused = await b.run(other, GONE);
-    const others = /holds files that are not of this backup: disk\.0\.qcow2.*--yes/;
+    const others = /holds files that this restore would make differently: disk\.0\.qcow2.*--yes/;
     t.match(refused, { code: 2, stderr: others });
     isStage(t, folder, story.neighbour[1]);
     await ok([...other, '--yes']);

@@ -116,6 +116,8 @@ export class RsyncInventory implements Inventory {
     try {
       const headers = await server.run(readHeaders(files.map((file) => joinPath(folder, file))));
       if (headers.some(({ hasBacking }) => hasBacking)) return read;
+      // Whoever merges makes qcow2 of it: an increment that is none is damaged, as its checksum tells.
+      if (manifest !== undefined && headers.some(({ format }) => format !== 'qcow2')) return read;
       const proven = manifest === undefined ? [] : headers.filter(({ format }) => format === 'qcow2');
       for (const { path } of proven) await server.run(checkAlone(path));
     } catch (error) {
@@ -123,7 +125,10 @@ export class RsyncInventory implements Inventory {
       throw error;
     }
     const defects = point.defects.filter(({ file }) => !files.includes(file));
-    const kept = noted.map((file) => (files.includes(file.name) ? { ...file, sha256: undefined } : file));
+    const sizes = new Map(read.files.map(({ name, sizeBytes }) => [name, sizeBytes]));
+    // What was merged into is larger than its manifest says; the checksum of what is not holds.
+    const isOther = ({ name, sizeBytes }: NotedFile): boolean => files.includes(name) && sizes.get(name) !== sizeBytes;
+    const kept = noted.map((file) => (isOther(file) ? { ...file, sha256: undefined } : file));
     return { ...read, point: { ...point, type: 'FULL', defects }, noted: kept };
   }
 

@@ -58,6 +58,7 @@ t.test('what does not fit: the widest column is shortened, or goes on below', as
   t.equal(whole.match(/x/g)?.length, 200, 'a program gets all of it');
   t.equal(shortened('abcdef', 5), 'ab...');
   t.strictSame(foldText('aa bb cccccc d', 4), ['aa', 'bb', 'cccc', 'cc d']);
+  for (const none of [0, -3]) t.strictSame(foldText('ab c', none), ['a', 'b', 'c'], 'no room at all');
 });
 
 t.test('a tree', async (t) => {

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { list } from '../../../lib/control/list';
+import { show } from '../../../lib/control/show';
 import { verify } from '../../../lib/control/verify';
-import type { CheckItem, StoredPoint } from '../../../lib/engine/inventory';
+import type { CheckItem, Inventory, StoredPoint } from '../../../lib/engine/inventory';
 import { checksOf } from '../../../lib/engine/restic/checks';
 import type { InventoryMeans } from '../../../lib/engine/restic/listing';
 import { DriverError } from '../../../lib/errors';
@@ -19,6 +20,22 @@ t.test('verify: a run that came to its end is over, whatever failed', async (t) 
   t.equal(code, 9);
   t.match(err, 'not checked: no answer');
   t.notOk(existsSync(state), 'the next one begins anew');
+});
+
+t.test('what could not be looked at is no damage, and no reason to say that nothing is there', async (t) => {
+  const state = join(t.testdir(), 'state.json');
+  const points: Inventory['points'] = async (_vmId, failed) => {
+    failed?.(new DriverError('password', 'RESTIC_PASSWORD does not open /b/8'));
+    return [pointOf('a0', 0, 5)];
+  };
+  const verified = await runOn(verify, ['100', '--state', state], { points }, NO_ONED);
+  t.equal(verified.code, new DriverError('password', '').exitCode);
+  t.match(verified.err, 'not checked: RESTIC_PASSWORD does not open /b/8');
+  t.notMatch(verified.out, /DAMAGE/);
+  const shown = await runOn(show, ['100', 'ff'], { points }, NO_ONED);
+  t.equal(shown.code, verified.code);
+  t.match(shown.err, 'RESTIC_PASSWORD does not open /b/8');
+  t.notMatch(shown.err, 'nothing is stored');
 });
 
 t.test('verify: a VM is only called ok when its check ended, and left nothing unclear', async (t) => {
