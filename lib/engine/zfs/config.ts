@@ -37,6 +37,15 @@ const UNITS = 'KMGTP';
 /** ZFS counts bytes in 64 bits. */
 const QUOTA = /^(none|[1-9][0-9]{0,6}[KMGT]|[1-9][0-9]{0,3}P)$/i;
 
+/** What reads `ssh://USER@HOST:PATH` for oned cuts it at its first colon (contract, downloader), so that no IPv6 address can stand there. */
+const parseServer: Parse<HostName> = (text, what, kind) => {
+  const server = parseHostName(text, what, kind);
+  if (!server.includes(':')) return server;
+  throw new DriverError(kind ?? 'message', `${what} is ${text}, and an IPv6 address cannot stand in a backup URL`, {
+    hint: 'Give a host name or an ssh alias',
+  });
+};
+
 /** Reads a ZFS datastore's template. Throws `config`, naming the attribute. */
 export function parseZfsConfig(datastore: Datastore): ZfsConfig {
   return readZfsConfig(new Attributes(datastore));
@@ -45,7 +54,7 @@ export function parseZfsConfig(datastore: Datastore): ZfsConfig {
 /** Reads all attributes. Nothing here may depend on the value of one: a check of a template goes on with none. */
 export function readZfsConfig(attributes: Attributes): ZfsConfig {
   return {
-    server: attributes.required('ZFS_HOST', parseHostName),
+    server: attributes.required('ZFS_HOST', parseServer),
     user: attributes.optional('ZFS_USER', parseUserName) ?? ('oneadmin' as UserName),
     dataset: attributes.required('ZFS_DATASET', parseDatasetName),
     sudo: attributes.yesNo('ZFS_SUDO') ?? false,
