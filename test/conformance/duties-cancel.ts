@@ -27,7 +27,7 @@ function cancelledAt(step: number, afterMs: number): Opening {
 
 /** What a cancelled action still removes, beside its own end: a program on some host does it. */
 async function nothingLeft(t: Test, bed: Bed): Promise<void> {
-  for (let tries = 0; tries < 100 && bed.leftovers().length > 0; tries++) await sleep(100);
+  for (let tries = 0; tries < 600 && bed.leftovers().length > 0; tries++) await sleep(100);
   t.strictSame(bed.leftovers(), [], 'nothing is left');
 }
 

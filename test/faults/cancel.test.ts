@@ -73,7 +73,7 @@ const ofItsVmOnly = (driver: DriverName) => async (t: Test) => {
   const { faults, lay, start, cancel, transfers, transferring, repository } = await makeBed(
     t,
     { driver },
-    driver === 'zfs' ? SLOW / 4 : SLOW / 2, // until all of them have begun, on the emulated machine or a busy one
+    SLOW / 4, // until all of them have begun, on the emulated machine or a busy one
   );
   const others: Record<string, Backup> = {
     'VM 10': { vmId: 10 },

@@ -96,7 +96,7 @@ t.test('a transfer that is killed late is gone on with, and only its rest is sen
   await isStored(t, await start().ended, 'the first');
   t.ok(sentBytes() > size * 0.99, `a whole one sends ${sentBytes()} of ${size} bytes`);
   for (const victim of ['rsync', 'the action'] as const) {
-    const { child, ended } = start(slow(6000));
+    const { child, ended } = start(slow(1500));
     const received = (): number => {
       const [name] = dead();
       const file = join(folder, name ?? '.receiving-', 'disk.0.0');

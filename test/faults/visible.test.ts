@@ -30,7 +30,7 @@ t.test('a backup is never visible before it is complete', async (t) => {
       }
       return over;
     },
-    200,
+    2000,
     2,
   );
   await start(5000).ended;

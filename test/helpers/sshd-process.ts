@@ -103,7 +103,7 @@ async function listens(sshd: ChildProcess, log: string): Promise<boolean> {
   sshd.once('error', (error) => {
     failed = error;
   });
-  for (let waited = 0; waited < 10_000; waited += 5) {
+  for (let waited = 0; waited < 60_000; waited += 5) {
     if (failed !== undefined) throw failed;
     const said = readFileSync(log, 'utf8');
     if (said.includes('Server listening')) return true;

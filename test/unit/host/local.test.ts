@@ -100,7 +100,7 @@ t.test('failures: the exit code, the last words without secrets, a missing progr
 t.test('an abort ends the program and what it started, and reports its own reason', async (t) => {
   const abort = new AbortController();
   const run = host(abort.signal).run(sh('sleep 4711 & wait'));
-  await sleep(300);
+  for (let n = 0; n < 1200 && !running('4711'); n++) await sleep(50);
   t.ok(running('4711'));
   abort.abort(new DriverError('cancelled', 'enough'));
   await t.rejects(run, failure('cancelled', 'enough'));

@@ -35,7 +35,7 @@ function programs(text: string): number[] {
 }
 
 async function until(condition: () => boolean): Promise<boolean> {
-  for (let waited = 0; waited < 3000 && !condition(); waited += 20)
+  for (let waited = 0; waited < 60_000 && !condition(); waited += 20)
     await new Promise((resolve) => setTimeout(resolve, 20));
   return condition();
 }
