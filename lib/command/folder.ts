@@ -30,3 +30,17 @@ export function isOpenToAll(folder: AbsolutePath): Command<boolean> {
     dryRun: false,
   };
 }
+
+/** Whether a folder is that of a filesystem of its own, and not just a folder of the one whose folder the other is. */
+export function isApart(folder: AbsolutePath, other: AbsolutePath): Command<boolean> {
+  return {
+    argv: ['stat', '-c', '%d', '--', folder, other], // df(1) goes by the path of a mount, also where another one hides it
+    purpose: `look at ${folder}`,
+    parse: ({ stdout }) => {
+      const [device, below] = stdout.trim().split('\n');
+      return below !== undefined && device !== below;
+    },
+    dryRun: true,
+    accept: [1],
+  };
+}

@@ -41,3 +41,16 @@ export function holdLock(folder: AbsolutePath, waitSeconds: number): Command<und
         : undefined,
   };
 }
+
+/** Whether somebody has the lock of a folder, or writes by leave of it. */
+export function isLocked(folder: AbsolutePath): Command<boolean> {
+  const script = `for one in "$1" "$1/${WRITERS}"; do
+  [ ! -e "$one" ] || flock --nonblock --exclusive --conflict-exit-code ${NOT_HAD} "$one" true || exit $?; done`;
+  return {
+    argv: ['sh', '-c', script, 'one-backup-is-locked', folder],
+    purpose: `see whether somebody has locked ${folder}`,
+    parse: ({ exitCode }) => exitCode === NOT_HAD,
+    dryRun: false,
+    accept: [NOT_HAD],
+  };
+}

@@ -42,3 +42,21 @@ export function openSnapshot(mountpoint: AbsolutePath, folder: AbsolutePath): Co
     },
   };
 }
+
+const IS_OTHERS = `
+exec 9<"$1" || exit 1
+flock --exclusive --wait ${WAIT_SECONDS} 9 && [ -d "$2" ] || exit 0
+case $(cd -- "$2" 2>&1) in *'ermission denied') echo yes; exit ;; esac
+cd -- "$2" || exit 0
+[ -O . ] || [ "$(stat -c %d .)" = "$(stat -c %d ..)" ] || echo yes`;
+
+/** Whether a snapshot's own folder belongs to somebody else; one that is not there, or cannot be mounted, does to nobody. */
+export function isOthersSnapshot(mountpoint: AbsolutePath, folder: AbsolutePath): Command<boolean> {
+  return {
+    argv: ['sh', '-c', IS_OTHERS.trim(), 'one-backup-owner', mountpoint, folder],
+    env: { LC_ALL: 'C' },
+    purpose: `see whose ${folder} is`,
+    parse: ({ stdout }) => stdout.trim() === 'yes',
+    dryRun: false,
+  };
+}

@@ -50,6 +50,11 @@ const SETTINGS = ['recordsize=64K', 'atime=off'];
 /** What one of backups has, too: with a strong checksum a write of what is there already costs nothing (zfsconcepts(7), nop-write). */
 export const STRONG_CHECKSUM = 'checksum=sha256';
 
+/** What root runs to have a new template made; the clones of the old one keep it. */
+export function retireTemplate(dataset: string): string {
+  return `zfs rename ${dataset}@${TEMPLATE} @${TEMPLATE}-until-$(date +%s)`;
+}
+
 /** Makes the snapshot of the admin's dataset of which new ones are clones, unless it is there. */
 export function makeTemplate(access: ZfsAccess, dataset: string): Command<undefined> {
   const command = change(access, ['snapshot', `${dataset}@${TEMPLATE}`], 'make the template');
@@ -115,9 +120,11 @@ export function portionsOf(sources: readonly string[]): string[][] {
   return starts.map((start) => sources.slice(start, start + PORTION));
 }
 
-/** Protects a snapshot from `zfs destroy`. */
-export function hold(access: ZfsAccess, dataset: string, source: string): Command<undefined> {
-  return change(access, ['hold', HOLD, `${dataset}@${SNAPSHOT}${source}`], `hold the snapshot ${source}`);
+/** Protects snapshots from `zfs destroy`. */
+export function hold(access: ZfsAccess, dataset: string, sources: readonly string[]): Command<undefined> {
+  const names = sources.map((source) => `${dataset}@${SNAPSHOT}${source}`);
+  const purpose = sources.length === 1 ? `hold the snapshot ${sources[0]}` : 'hold the snapshots';
+  return change(access, ['hold', HOLD, ...names], purpose);
 }
 
 /** Gives up our holds on snapshots; those that have none are fine. */
@@ -155,20 +162,6 @@ export function destroy(access: ZfsAccess, dataset: string): Command<undefined> 
 /** Takes back all that was written since the newest snapshot, which must be that one. */
 export function rollback(access: ZfsAccess, dataset: string, source: string): Command<undefined> {
   return change(access, ['rollback', `${dataset}@${SNAPSHOT}${source}`], `roll back to the snapshot ${source}`);
-}
-
-/** Whether a folder is that of a filesystem of its own, and not just a folder of the one whose folder the other is. */
-export function isApart(folder: AbsolutePath, other: AbsolutePath): Command<boolean> {
-  return {
-    argv: ['stat', '-c', '%d', '--', folder, other], // df(1) goes by the path of a mount, also where another one hides it
-    purpose: `look at ${folder}`,
-    parse: ({ stdout }) => {
-      const [device, below] = stdout.trim().split('\n');
-      return below !== undefined && device !== below;
-    },
-    dryRun: true,
-    accept: [1],
-  };
 }
 
 /** Where a snapshot's files are, below the mountpoint of its filesystem. */

@@ -8,7 +8,7 @@ import {
   type Resumable,
   takeBack,
 } from '../command/receiving';
-import { asDriverError } from '../errors';
+import { asDriverError, ERROR_KINDS } from '../errors';
 import type { Host } from '../host/host';
 import { startKeeper } from '../host/keeper';
 import { type AbsolutePath, joinPath } from '../opennebula/ids';
@@ -39,8 +39,9 @@ export type Outcome = 'publish' | 'remove';
 /**
  * Lets `fill` fill a new folder beside the backups. With `publish`, it becomes visible under the name of `source` when that
  * is done and on disk.
- * When it fails, what a transfer has brought stays for the next one, unless it was cancelled or the disk is full; else
- * nothing stays. When the action is killed, the same: what is left is swept, or used, by the next action of the VM.
+ * When it fails, what a transfer has brought stays for the next one where a retry helps: not when it was cancelled or
+ * refused, or the disk is full. Else nothing stays. When the action is killed, the same: what is left is swept, or used,
+ * by the next action of the VM.
  */
 export async function fillFolder(
   { server, path }: Place,
@@ -71,7 +72,7 @@ export async function fillFolder(
   } catch (error) {
     await release();
     const { kind } = asDriverError(error);
-    const isOfUse = isTransfer && !signal.aborted && !['cancelled', 'noSpace'].includes(kind);
+    const isOfUse = isTransfer && !signal.aborted && ERROR_KINDS[kind].retryHelps;
     await undo(isOfUse ? undefined : name);
     throw error;
   }

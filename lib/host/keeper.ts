@@ -1,5 +1,5 @@
 import type { Command } from '../command/command';
-import type { Host } from './host';
+import type { Host, RunOptions } from './host';
 
 /** A program that keeps something for the action until it is told to end, or the action ends, dies or is cut off. */
 export interface Keeper {
@@ -10,11 +10,11 @@ export interface Keeper {
 }
 
 /** Starts such a program and waits for its first line. Throws what the host throws when it ends without one. */
-export async function startKeeper(host: Host, command: Command<undefined>): Promise<Keeper> {
+export async function startKeeper(host: Host, command: Command<undefined>, options?: RunOptions): Promise<Keeper> {
   const stop = new AbortController();
   let running: Promise<undefined> | undefined;
   const said = await new Promise<string | undefined>((resolve, reject) => {
-    running = host.run(command, { until: stop.signal, onLine: resolve });
+    running = host.run(command, { ...options, until: stop.signal, onLine: resolve });
     running.then(() => resolve(undefined), reject);
   });
   return {

@@ -69,6 +69,8 @@ function datasets(machine: ZfsMachine, rights: Rights): Storage {
         `${snapshots(place)} | while read -r one; do zfs release -r one-backup $one 2>/dev/null; done; zfs destroy -R ${place}`,
       ),
     stored: (place) => lines(snapshots(place)).flatMap((name) => name.split('@one-backup-')[1] ?? []),
-    leftovers: (place) => lines(`cd /${place} && find . -path './*/.incoming/*/.*ing-*' -prune -print`),
+    leftovers: (place) =>
+      lines(`cd /${place} && find . -path './*/.incoming/*/.*ing-*' -prune -print; for vm in ./*/[0-9]*; do
+        [ -n "$(ls -A $vm/.zfs/snapshot 2>/dev/null)" ] || ls -d $vm/disk.* 2>/dev/null || true; done`),
   };
 }

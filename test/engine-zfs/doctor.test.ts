@@ -75,6 +75,13 @@ t.test('doctor on ZFS', { skip }, async (t) => {
     await isMended(t, world, { machine: 'server', what: 'dataset', says: /does not belong to oneadmin$/ });
   });
 
+  breaks('a template that another login had', async (t) => {
+    await machine.sh(`zfs rename ${dataset}@one-template @one-template-kept && chown root: /${dataset}
+      zfs snapshot ${dataset}@one-template && chown oneadmin: /${dataset}`);
+    const says = /^the snapshot \S+@one-template does not belong to oneadmin$/;
+    await isMended(t, world, { machine: 'server', what: 'dataset', says });
+  });
+
   breaks('a folder that every login can read', async (t) => {
     await machine.sh(`chmod 755 /${dataset}/${CREATED}`);
     await isMended(t, world, {

@@ -27,6 +27,12 @@ const NEEDS: readonly Need[] = [
   {
     what: 'the pool',
     attributes: { ZFS_DATASET: 'nopool/backups' },
+    act: 'first backup',
+    says: /^there is no pool nopool \(on server\)\. Import it there as root: zpool import nopool\.$/,
+  },
+  {
+    what: 'the pool, seen by monitor',
+    attributes: { ZFS_DATASET: 'nopool/backups' },
     act: 'space',
     says: /^cannot look at the dataset nopool\/backups: .*does not exist \(on server\)\. .*zpool import/,
   },
@@ -140,7 +146,7 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
     const smaller = await layLarge(bed, none(OTHER_VM), story, 16);
     await refused(t, limited.backup(smaller.source), 'noSpace', 'one that can be received, but not applied');
     t.ok((await limited.space()).freeBytes < 25 * MIB, 'no more is free than the quota leaves');
-    t.strictSame(bed.leftovers(), []);
+    t.strictSame(bed.leftovers(), [], 'nor does what was applied of it');
     await machine.sh(`echo 24 >${inflation}`);
     const abort = new AbortController();
     const late = bed.open({ signal: abort.signal, attributes: { ZFS_QUOTA: 'none' } });
@@ -149,6 +155,7 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
     abort.abort(new DriverError('cancelled', 'cancelled by the test'));
     await late.discard(OTHER_VM, undefined, other.chain[0]?.source ?? '');
     t.equal(bed.stored().length, 1, 'a backup is taken back, also when the action was cancelled meanwhile');
+    t.strictSame(bed.leftovers(), [], 'and no disk of it stays');
   });
 
   await t.test('a backup that somebody reads, or holds', async (t) => {
@@ -164,6 +171,9 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
       );
     t.match(failure?.message, /^cannot destroy the snapshots: .*being held.*release it there by hand/);
     await samePoint(t, bed, kept, second, story);
+    const holds = `zfs holds -H tank/blank/100/${VM}@one-backup-${source} | cut -f 2 | sort | paste -sd,`;
+    t.equal(await machine.sh(holds), 'one-backup,theirs', 'it is held as before');
+    t.equal(await machine.sh(`ls /tank/blank/100/.backups/${VM}`), source, 'and noted');
     await machine.sh(`zfs release theirs tank/blank/100/${VM}@one-backup-${source}`);
     await machine.sh(`(exec 9<${folder}/disk.0; sleep 4) >/dev/null 2>&1 &`);
     await bed.open().remove(imageOf(kept));

@@ -16,7 +16,7 @@ const MIB = 2 ** 20;
 /** Makes a commit last some seconds, so that it can be struck half way. */
 const SLOW_COMMIT = `cat >/usr/local/bin/qemu-img <<'END'
 #!/bin/sh
-[ "$1" != commit ] || { shift; set -- commit -r 200K "$@"; }
+[ "$1" != commit ] || { shift; set -- commit -r 50K "$@"; }
 exec /usr/bin/qemu-img "$@"
 END
 chmod 755 /usr/local/bin/qemu-img`;
@@ -72,13 +72,13 @@ export async function testStrikes(t: Test, world: ZfsWorld, story: Story): Promi
     const none: Kept = { vmId: NEW_VM, jobId: undefined, chain: [], stages: [] };
     const { source, disk } = await layLarge(bed, none, story, 24);
     const receiving = `/tank/blank/100/.incoming/${NEW_VM}/.receiving-*/disk.0.0`;
-    const isThere = `[ "$(stat -c %s ${receiving} 2>/dev/null || echo 0)" -gt ${4 * MIB} ]`;
+    const isThere = `[ "$(stat -c %s ${receiving} 2>/dev/null || echo 0)" -gt ${MIB} ]`;
     const struck = backUpStruck(
       bed,
       source,
       /transfer the backup/,
       () => machine.sh(`${untilTrue(isThere)}; ${KILL_SESSION_OF_RSYNC}`),
-      { ZFS_BWLIMIT: '2048' }, // it must not be over before it is struck
+      { ZFS_BWLIMIT: '256' }, // it lasts 96 s, for a busy machine that takes long to strike
     );
     await refused(t, struck, ['failed', 'unreachable'], 'the backup');
     t.equal(await machine.sh(`ls ${receiving} | wc -l`), '1', 'what has come is kept for the next backup');

@@ -111,6 +111,50 @@ export async function testSurvivals(t: Test, { machine, bed }: ZfsWorld, story: 
     await samePoint(t, bed, next, increment, story);
   });
 
+  await t.test('an increment of a disk that its parent lacks', async (t) => {
+    const [full, , third] = story.chain;
+    const kept = await extend(bed, bed.open(), none(37), full);
+    const before = bed.stored();
+    const orphan = bed.open().backup(await lay(bed, kept, third));
+    const says = /^disk 1 comes as an increment, and increment 0, which it builds on, has no such disk .*--reset/;
+    await t.rejects(orphan, failure('notFound', says));
+    t.strictSame(bed.stored(), before);
+    await samePoint(t, bed, kept, full, story);
+  });
+
+  await t.test('a first backup that died in its dataset', async (t) => {
+    const dataset = 'tank/blank/100/38';
+    await machine.sh(`sudo zfs clone tank/blank@one-template ${dataset} && head -c 3M /dev/urandom >/${dataset}/disk.0
+      mkdir -p /tank/blank/100/.incoming/38/.lock && chown -R oneadmin: /${dataset} /tank/blank/100/.incoming/38; zpool sync`);
+    const found = async () => (await bed.open().inventory?.().leftovers())?.filter(({ where }) => /\/38$/.test(where));
+    const [left, ...others] = (await found()) ?? [];
+    t.strictSame([left?.where, others], [`server: the dataset ${dataset}`, []]);
+    const holder = await machine.sh(
+      `setsid flock /tank/blank/100/.incoming/38/.lock sleep 600 </dev/null >/dev/null 2>&1 & echo $!
+        while flock --nonblock /tank/blank/100/.incoming/38/.lock true; do sleep 0.1; done`,
+    );
+    t.strictSame(await found(), [], 'one that an action works on is none');
+    await machine.sh(`kill -- -${holder}`);
+    await left?.remove();
+    t.strictSame([await found(), (await machine.run(`zfs list ${dataset}`)).code], [[], 1], 'it is gone');
+  });
+
+  await t.test('another login than before', async (t) => {
+    const attributes = { ZFS_DATASET: 'tank/handed' };
+    await machine.sh('zfs create tank/handed && zfs snapshot tank/handed@one-template && chown oneadmin: /tank/handed');
+    const engine = bed.open({ attributes });
+    const refused = failure(
+      'failed',
+      /^the snapshot tank\/handed@one-template does not belong to oneadmin \(on server\)\. Run there as root: (zfs rename .*); the next/,
+    );
+    await machine.sh('zfs create tank/handed/100 && chown oneadmin: /tank/handed/100');
+    await t.rejects(engine.backup(await lay(bed, none(39), first)), refused);
+    t.equal(await machine.sh('zfs list -Ho name -r tank/handed | grep -c 39 || true'), '0', 'nothing was made');
+    await machine.sh('zfs rename tank/handed@one-template @one-template-until-$(date +%s)');
+    await extend(bed, engine, none(39), first);
+    t.equal(await machine.sh('ls /tank/handed/100/39 | grep -c "^disk"'), '1');
+  });
+
   await t.test('a server whose datastore came back without the template, and files in its place', async (t) => {
     const attributes = { ZFS_DATASET: 'tank/back' };
     await machine.sh(`zfs create tank/back && zfs create tank/back/100 && chown oneadmin: /tank/back /tank/back/100

@@ -46,7 +46,9 @@ export function zfsStore(machine: ZfsMachine, dataset: string): Store {
     stored,
     places: (datastore) => lines(`ls ${datastore}`),
     content: (folder) => lines(`zfs list -Hpo name,guid,userrefs -t snapshot ${folder.slice(1)} 2>/dev/null; true`),
-    leftovers: (folder) => lines(`ls -A ${incoming(folder)} 2>/dev/null | grep -- ing- || true`),
+    leftovers: (folder) =>
+      lines(`ls -A ${incoming(folder)} 2>/dev/null | grep -- ing- || true
+        [ -n "$(ls -A ${folder}/.zfs/snapshot 2>/dev/null)" ] || ls -d ${folder}/disk.* 2>/dev/null || true`),
     init: () => {},
     damage: (folder) =>
       lines(CHECK.replace('FOLDER', folder))

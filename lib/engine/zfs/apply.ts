@@ -45,6 +45,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
     const staged = joinPath(folder, disk.name);
     const paths = held.has(target) ? [staged, joinPath(mountpoint, target)] : [staged];
     const [added, current] = (await server.run(readHeaders(paths))) as [DiskHeader, DiskHeader | undefined];
+    if (parent !== undefined && current === undefined && added.hasBacking) throw lacksParent(disk, parent, server);
     // A disk that the parent does not have was added to the VM: its first file is all of it.
     if (parent === undefined || current === undefined)
       await writeFull(added, joinPath(mountpoint, target), current, server, lock);
@@ -59,6 +60,18 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   );
   const kept = files.map(nameOf);
   await server.run(removeOthers(mountpoint, kept));
+}
+
+/**
+ * The error for an increment of a disk that the parent does not have, as when BACKUP_VOLATILE was off for one backup: what
+ * it builds on is nowhere, and taken for all of the disk it would restore to another one.
+ */
+function lacksParent({ diskId }: ManifestFile, { properties }: Backup, server: Host): DriverError {
+  return new DriverError(
+    'notFound',
+    `disk ${diskId} comes as an increment, and increment ${properties.increment}, which it builds on, has no such disk`,
+    { host: server.name, hint: 'Begin a new chain with: onevm backup --reset' },
+  );
 }
 
 /**

@@ -16,6 +16,7 @@ import { type Application, apply } from './apply';
 import type { ZfsConfig } from './config';
 import { ensureClone, ensureDatastore } from './create';
 import { formatDisks } from './disks';
+import { giveBack } from './give-back';
 import { forget, note } from './notes';
 import { type Backup, mounted, parentOf, plannedParent, type State, type VmDataset } from './vm-dataset';
 
@@ -132,7 +133,7 @@ async function store(
     const manifest = formatManifest(manifestOf(source, held, origin));
     await server.files.write(joinPath(state.mountpoint, MANIFEST_FILE), manifest);
     await server.run(zfs.snapshot(access, dataset.name, name, propertiesOf(source, name, parent, files, held)));
-    if (config.hold) await server.run(zfs.hold(access, dataset.name, name));
+    if (config.hold) await server.run(zfs.hold(access, dataset.name, [name]));
     await note(dataset, datastore, name, manifest);
   } catch (error) {
     await takeBack({ name, datastore }, dataset, state, context);
@@ -140,7 +141,7 @@ async function store(
   }
 }
 
-/** Destroys the snapshot, if it came to that, and brings the dataset back; what is not done, the next backup does. */
+/** Destroys the snapshot, if it came to that, and brings the dataset back, a new one to nothing; what is not done, the next backup does. */
 async function takeBack(
   { name, datastore }: Making,
   dataset: VmDataset,
@@ -149,14 +150,12 @@ async function takeBack(
 ): Promise<void> {
   const { server, access } = dataset;
   const run = { evenAbortedMs: CLEAN_UP_LIMIT_MS };
-  const last = state.backups.at(-1);
   try {
     await forget(dataset, datastore, [name], run).catch(() => {}); // nothing may keep the snapshot from being destroyed
     // Most often it is not there; else it may be held, or about to be.
     await server.run(zfs.release(access, dataset.name, [name]), run).catch(() => {});
     await server.run(zfs.destroySnapshots(access, dataset.name, [name]), run).catch(() => {});
-    if (last !== undefined && state.isNewest(last))
-      await server.run(zfs.rollback(access, dataset.name, last.source), run);
+    await giveBack(dataset, state, run);
   } catch (error) {
     log(`the dataset is brought back by the next backup: ${asDriverError(error).message}`);
   }

@@ -1,7 +1,7 @@
 import { anyFile, makePrivate } from '../../command/folder';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
-import { DriverError } from '../../errors';
+import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import type { AbsolutePath, DatastoreId } from '../../opennebula/ids';
 import type { ZfsConfig } from './config';
@@ -41,6 +41,13 @@ export async function ensureDatastore({ server, config, datastoreId }: Parent): 
 async function ensureTemplate({ server, config }: Pick<Parent, 'server' | 'config'>): Promise<void> {
   const root = await server.run(zfs.list(config.dataset, 'all')).catch(ifMissing);
   if (root === undefined) {
+    const [pool = config.dataset] = config.dataset.split('/');
+    if ((await server.run(zfs.list(pool, 'filesystem')).catch(ifMissing)) === undefined) {
+      throw new DriverError('notFound', `there is no pool ${pool}`, {
+        host: server.name,
+        hint: `Import it there as root: zpool import ${pool}`,
+      });
+    }
     throw new DriverError('notFound', `there is no dataset ${config.dataset}`, {
       host: server.name,
       hint: `Run there as root: zfs create ${config.dataset}; then give its folder to ${config.user}, by chown`,
@@ -68,13 +75,30 @@ export async function ensureClone(parent: Parent, name: string, settings: readon
   const list = (): Promise<Dataset[] | undefined> => server.run(zfs.list(name, 'filesystem')).catch(ifMissing);
   const all = [`compression=${config.compression}`, ...settings];
   const clone = zfs.clone(config, config.dataset, name, all);
+  let isOurs = true;
   await server.run(clone).catch(async (error: unknown) => {
-    if (((await list()) ?? []).length > 0) return; // another action may have made it at the same moment
+    isOurs = ((await list()) ?? []).length === 0; // another action may have made it at the same moment
+    if (!isOurs) return;
     ifMissing(error);
     await ensureTemplate(parent);
     await server.run(clone);
   });
   const [made] = (await list()) ?? [];
   if (made === undefined) throw new DriverError('failed', `the dataset ${name} was not made`, { host: server.name });
-  return mounted(made, server, config);
+  const folder = await mounted(made, server, config);
+  if (isOurs) await checkTemplate(name, folder, parent);
+  return folder;
+}
+
+/** Checks the owner of a new clone, which is that of the template: after a change of ZFS_USER an older one. Throws `failed`. */
+async function checkTemplate(name: string, folder: AbsolutePath, { server, config }: Parent): Promise<void> {
+  const { dataset, user } = config;
+  await server.run(zfs.checkOwner(folder, user)).catch(async (error: unknown) => {
+    if (asDriverError(error).kind !== 'failed') throw error;
+    await server.run(zfs.destroy(config, name)).catch(() => {}); // the next try is to meet the template again
+    throw new DriverError('failed', `the snapshot ${dataset}@${zfs.TEMPLATE} does not belong to ${user}`, {
+      host: server.name,
+      hint: `Run there as root: ${zfs.retireTemplate(dataset)}; the next backup makes a new one`,
+    });
+  });
 }

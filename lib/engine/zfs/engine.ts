@@ -3,7 +3,7 @@ import { concatenate } from '../../command/archive';
 import { readHeaders } from '../../command/qcow2-header';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
-import type { FileEntry, Host, Space } from '../../host/host';
+import type { FileEntry, Host, RunOptions, Space } from '../../host/host';
 import type { BackupUrl } from '../../opennebula/backup-url';
 import { type AbsolutePath, type JobId, joinPath, parseAbsolutePath, parseVmId, type VmId } from '../../opennebula/ids';
 import type { BackupImage } from '../../opennebula/image';
@@ -71,8 +71,7 @@ export class ZfsEngine implements Engine {
   }
 
   async discard(vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {
-    const dataset = await this.#dataset(vmId);
-    await destroyBackups(dataset, [source], this.#context.signal, undefined, { evenAbortedMs: DISCARD_LIMIT_MS });
+    await this.#destroy(await this.#dataset(vmId), [source], { evenAbortedMs: DISCARD_LIMIT_MS });
   }
 
   async files(point: Point): Promise<PointFiles> {
@@ -159,9 +158,10 @@ export class ZfsEngine implements Engine {
   }
 
   /** Destroys backups, and gives back what only they needed. */
-  async #destroy(dataset: VmDataset, sources: readonly string[]): Promise<void> {
-    const { isNewestGone, place } = await destroyBackups(dataset, sources, this.#context.signal);
-    if (isNewestGone && place !== undefined) await shrink(dataset, place, this.#context);
+  async #destroy(dataset: VmDataset, sources: readonly string[], options?: RunOptions): Promise<void> {
+    const { signal } = this.#context;
+    const { isNewestGone, place } = await destroyBackups(dataset, sources, signal, undefined, options);
+    if (isNewestGone && place !== undefined) await shrink(dataset, place, this.#context, options);
   }
 
   /** Finds the file that a URL names. Throws `notFound`. */

@@ -12,7 +12,7 @@ import { spaceCheck } from '../examined-folder';
 import { SENDER_PROGRAMS, SERVER_PROGRAMS } from '../known-programs';
 import { throttleLinks, throttlePrograms } from '../throttle-link';
 import type { ZfsConfig } from './config';
-import { mountCheck } from './mount-check';
+import { mountCheck, templateCheck } from './mount-check';
 import { checkReadable, ifMissing, mountpointOf } from './vm-dataset';
 
 /** What is full of its quota by this share has reached it: ZFS stops a little before. */
@@ -116,6 +116,8 @@ class ServerLinks {
           mend: this.#byRoot(quote(['chmod', '700', folder])),
         };
     }
+    const template = await templateCheck(root, user, this.#host, (command) => this.#byRoot(command));
+    if (template !== undefined) return template;
     return fine(
       own === undefined ? `${dataset} is mounted, and holds nothing of this datastore yet` : `${this.#own} is mounted`,
     );
@@ -177,7 +179,7 @@ class ServerLinks {
       zfs.set(access, this.#own, 'quota=none'),
       zfs.mount(access, this.#own),
       zfs.snapshot(access, vm, SAMPLE, { vm: '0' }),
-      zfs.hold(access, vm, SAMPLE),
+      zfs.hold(access, vm, [SAMPLE]),
       zfs.release(access, vm, [SAMPLE]),
       zfs.rollback(access, vm, SAMPLE),
       zfs.destroySnapshots(access, vm, [SAMPLE]),

@@ -16,11 +16,13 @@ import type { EngineContext } from '../engine';
 import type { CheckExtent, CheckItem, Inventory, Leftover, LostPoint, PointContent, StoredPoint } from '../inventory';
 import { defectsOf } from '../inventory-points';
 import { leftFilling } from '../left-filling';
+import { abandonedDatasets } from './abandoned';
 import { INCOMING } from './backup';
 import { checksOf } from './checks';
 import type { ZfsConfig } from './config';
 import { parseDisks } from './disks';
 import { lostPoints, placeOf } from './notes';
+import { shrink } from './remove';
 import { ifMissing, VmDataset } from './vm-dataset';
 
 /** What an inventory needs. */
@@ -81,11 +83,14 @@ export class ZfsInventory implements Inventory {
   async leftovers(): Promise<readonly Leftover[]> {
     const server = await this.#means.server();
     const { config, context } = this.#means;
-    const [own] = await server.run(zfs.list(`${config.dataset}/${context.datastore.id}`, 'filesystem'));
-    if (own?.mountpoint === undefined) return [];
-    const incoming = joinPath(parseAbsolutePath(own.mountpoint, 'the mountpoint', 'failed'), INCOMING);
-    const found = await server.run(listDeadFillings(incoming)).catch(() => []); // nothing was ever received
-    return found.map((one) => leftFilling(server, one));
+    const listed = await server.run(zfs.list(`${config.dataset}/${context.datastore.id}`, 'tree'));
+    const mountpoint = listed[0]?.mountpoint;
+    if (mountpoint === undefined) return [];
+    const place = parseAbsolutePath(mountpoint, 'the mountpoint', 'failed');
+    const found = await server.run(listDeadFillings(joinPath(place, INCOMING))).catch(() => []); // nothing was ever received
+    const remove = async (vmId: VmId): Promise<void> => shrink(await this.#dataset(vmId), place, context);
+    const abandoned = await abandonedDatasets(server, listed, place, remove);
+    return [...found.map((one) => leftFilling(server, one)), ...abandoned];
   }
 
   async lost(vmId?: VmId): Promise<readonly LostPoint[]> {

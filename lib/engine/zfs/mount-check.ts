@@ -1,9 +1,11 @@
+import { isApart } from '../../command/folder';
+import { isOthersSnapshot } from '../../command/open-snapshot';
 import { quote } from '../../command/quote';
 import * as zfs from '../../command/zfs';
 import type { Dataset } from '../../command/zfs-list';
 import type { Mend } from '../../errors';
 import type { Host } from '../../host/host';
-import { parseAbsolutePath } from '../../opennebula/ids';
+import { joinPath, parseAbsolutePath, type UserName } from '../../opennebula/ids';
 import type { Check } from '../examination';
 
 /**
@@ -31,11 +33,26 @@ export async function mountCheck(
   const folderOf = ({ name, mountpoint = '' }: Dataset) =>
     parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
   const [above, folder] = [folderOf(root), folderOf(own)];
-  if (await server.run(zfs.isApart(folder, above))) return undefined;
+  if (await server.run(isApart(folder, above))) return undefined;
   return failure(
     `${folder} does not show ${own.name}: ${root.name} was mounted over it`,
     quote(['umount', above]),
     first,
     ...others,
   );
+}
+
+/** Says when the template, of which new datasets are clones, still belongs to another login: ZFS_USER was changed. */
+export async function templateCheck(
+  { name, mountpoint = '' }: Dataset,
+  user: UserName,
+  server: Host,
+  byRoot: (command: string) => Mend,
+): Promise<Check | undefined> {
+  if (!mountpoint.startsWith('/')) return undefined;
+  const folder = parseAbsolutePath(mountpoint, `the mountpoint of ${name}`, 'failed');
+  const template = joinPath(folder, '.zfs', 'snapshot', zfs.TEMPLATE);
+  if (!(await server.run(isOthersSnapshot(folder, template)))) return undefined;
+  const says = `the snapshot ${name}@${zfs.TEMPLATE} does not belong to ${user}`;
+  return { state: 'failure', says, mend: byRoot(zfs.retireTemplate(name)) };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findNotes, removeNotes } from '../../command/notes';
 import * as zfs from '../../command/zfs';
 import { DriverError } from '../../errors';
@@ -9,9 +10,11 @@ import { ifMissing, mountpointOf, type VmDataset } from './vm-dataset';
 
 /**
  * In the datastore's dataset: for each backup a copy of its manifest, a folder for each VM. It is written after the
- * snapshot and removed before it; so a note without its snapshot is a backup that somebody else has destroyed.
+ * snapshot and removed right after it; so a note without its snapshot is a backup that somebody else has destroyed.
  */
 const NOTES = '.backups';
+/** What an action needs to remove a note once it has destroyed the snapshot, in milliseconds. */
+const REMOVING_MS = 2_000;
 
 /** Notes that a backup is stored. `place` is where the datastore's dataset is mounted. */
 export async function note(
@@ -25,7 +28,7 @@ export async function note(
   await server.files.write(joinPath(folder, source), manifest);
 }
 
-/** Forgets backups that are to be destroyed, or were never stored. */
+/** Forgets backups that were destroyed, or never stored. */
 export async function forget(
   { server, vmId }: VmDataset,
   place: AbsolutePath,
@@ -54,7 +57,9 @@ export async function lostPoints(
   const noted = (await server.run(findNotes(folder))).filter(isWanted);
   const stored = new Set((await points()).map(({ vmId, source }) => `${vmId}/${source}`));
   const lost: LostPoint[] = [];
-  for (const one of noted.filter((path) => !stored.has(path))) {
+  const without = noted.filter((path) => !stored.has(path));
+  if (without.length > 0) await sleep(REMOVING_MS);
+  for (const one of without) {
     const path = joinPath(folder, ...one.split('/'));
     const text = await server.files.read(path, '').catch(ifMissing);
     if (text === undefined) continue; // it was removed meanwhile, and its snapshot with it

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { removeOthers } from '../../command/copy';
 import { holdLock } from '../../command/lock';
 import * as zfs from '../../command/zfs';
 import { asDriverError, DriverError } from '../../errors';
@@ -8,12 +7,15 @@ import { startKeeper } from '../../host/keeper';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
 import type { EngineContext } from '../engine';
 import { INCOMING } from './backup';
+import { giveBack } from './give-back';
 import { forget, placeOf } from './notes';
 import type { State, VmDataset } from './vm-dataset';
 
 /** How often a busy dataset is tried again, and the pause before, in milliseconds: somebody may just be reading it. */
 const BUSY_TRIES = 10;
 const BUSY_PAUSE_MS = 1_000;
+/** How long holding again what is not destroyed may take once the action was aborted, in milliseconds. */
+const HOLD_AGAIN_LIMIT_MS = 4_000;
 
 /** What destroying backups leaves. */
 interface Destroyed {
@@ -37,42 +39,41 @@ export async function destroyBackups(
   const { server, access, name } = dataset;
   const state = seen ?? (await dataset.lookInPool(sources, options));
   const place = await placeOf(server, dataset.parent, options);
-  const forgetAll = async (): Promise<void> => {
-    if (place !== undefined) await forget(dataset, place, sources, options);
-  };
-  // Where no space is left, not even a file can be removed: then it is tried again once there is.
-  const isForgotten = await forgetAll().then(
-    () => true,
-    () => false,
-  );
   const doomed = (state?.backups ?? []).filter(({ source }) => sources.includes(source));
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
   for (const some of zfs.portionsOf(held)) await server.run(zfs.release(access, name, some), options);
-  for (const some of zfs.portionsOf(doomed.map(({ source }) => source)))
-    await whileBusy(() => server.run(zfs.destroySnapshots(access, name, some), options), signal);
-  if (!isForgotten) await forgetAll();
+  const left = new Set(held);
+  try {
+    for (const some of zfs.portionsOf(doomed.map(({ source }) => source))) {
+      await whileBusy(() => server.run(zfs.destroySnapshots(access, name, some), options), signal);
+      for (const source of some) left.delete(source);
+    }
+  } catch (error) {
+    // One that cannot be destroyed keeps all of its portion, and they are backups as before.
+    for (const some of access.hold ? zfs.portionsOf([...left]) : [])
+      await server.run(zfs.hold(access, name, some), { evenAbortedMs: HOLD_AGAIN_LIMIT_MS }).catch(() => {});
+    throw error;
+  }
+  // After them: where no space is left, not even a file could be removed before.
+  if (place !== undefined) await forget(dataset, place, sources, options);
   return { isNewestGone: isGone, place };
 }
 
-/**
- * Gives back the space that a VM's dataset itself needs: destroys it when it has no snapshot left, else goes back to the
- * newest that is left; unless somebody is about to fill it.
- */
-export async function shrink(dataset: VmDataset, place: AbsolutePath, { log }: EngineContext): Promise<void> {
-  const { server, access, name } = dataset;
+/** Gives back the space that a VM's dataset itself needs, unless somebody is about to fill it. */
+export async function shrink(
+  dataset: VmDataset,
+  place: AbsolutePath,
+  { log }: Pick<EngineContext, 'log'>,
+  options?: RunOptions,
+): Promise<void> {
+  const { server, name } = dataset;
   try {
-    const keeper = await startKeeper(server, holdLock(joinPath(place, INCOMING, dataset.vmId, '.lock'), 0));
+    const keeper = await startKeeper(server, holdLock(joinPath(place, INCOMING, dataset.vmId, '.lock'), 0), options);
     try {
-      const state = await dataset.look();
-      const newest = state?.backups.at(-1);
-      // Files of which no backup is left may stay nowhere, also where somebody else's snapshots, or rights that only root has, keep the dataset.
-      const empty = async (): Promise<void> => state && server.run(removeOthers(state.mountpoint, []));
-      if (state?.isEmpty) await server.run(zfs.destroy(access, name)).catch(empty);
-      else if (newest === undefined) await empty();
-      // Where somebody else has a newer snapshot, its data is not ours to free.
-      else if (state?.isNewest(newest)) await server.run(zfs.rollback(access, name, newest.source));
+      const state = await dataset.look([], options);
+      if (state !== undefined) await giveBack(dataset, state, options);
     } finally {
       await keeper.end();
     }

@@ -1,0 +1,38 @@
+import { isLocked } from '../../command/lock';
+import type { Dataset } from '../../command/zfs-list';
+import type { Host } from '../../host/host';
+import { type AbsolutePath, joinPath, parseVmId, type VmId } from '../../opennebula/ids';
+import type { Leftover } from '../inventory';
+import { INCOMING } from './backup';
+
+/** What less is used is no disk: an empty dataset needs some 100 KiB. */
+const LEAST_BYTES = 2 ** 20;
+
+/**
+ * Finds the datasets of VMs that hold disks and no backup: a first backup died in them. Those that an action works on are none.
+ * `listed` is all of the datastore's dataset, which is mounted at `place`; `remove` removes what is found.
+ */
+export async function abandonedDatasets(
+  server: Host,
+  listed: readonly Dataset[],
+  place: AbsolutePath,
+  remove: (vmId: VmId) => Promise<void>,
+): Promise<Leftover[]> {
+  const [root] = listed;
+  const left: Leftover[] = [];
+  for (const { name, usedBytes, snapshot } of listed) {
+    const vm = /^\/([0-9]+)$/.exec(name.slice(root?.name.length))?.[1];
+    if (vm === undefined || snapshot !== undefined || usedBytes < LEAST_BYTES) continue;
+    // One that somebody else has snapshots of, or datasets below, is not ours to judge.
+    if (listed.some((other) => other.name.startsWith(`${name}/`) || (other.name === name && other.snapshot))) continue;
+    const vmId = parseVmId(vm, 'the name of a dataset', 'failed');
+    if (await server.run(isLocked(joinPath(place, INCOMING, vmId, '.lock')))) continue;
+    left.push({
+      what: 'the disks of a first backup that was broken off',
+      where: `${server.name}: the dataset ${name}`,
+      bytes: usedBytes,
+      remove: () => remove(vmId),
+    });
+  }
+  return left;
+}
