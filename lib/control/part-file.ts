@@ -125,6 +125,21 @@ export async function putInPlace(part: AbsolutePath, path: AbsolutePath): Promis
   const file = await open(part, 'r');
   await file.sync().finally(() => file.close());
   await rename(part, path);
+  await syncFolderOf(path);
+}
+
+/** Removes a file, and has the disk remember it before anything else is put in place. Throws `failed`. */
+export async function removeInPlace(path: AbsolutePath): Promise<void> {
+  try {
+    await rm(path);
+    await syncFolderOf(path);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new DriverError('failed', `${path} cannot be removed: ${why}`, { hint: 'Choose another folder', cause });
+  }
+}
+
+async function syncFolderOf(path: AbsolutePath): Promise<void> {
   const folder = await open(parseAbsolutePath(path.slice(0, path.lastIndexOf('/')) || '/', 'a folder'), 'r');
   await folder.sync().finally(() => folder.close());
 }

@@ -11,6 +11,9 @@ import { parseStoredVm, virtualSizeMb } from '../opennebula/vm';
 import type { WantedDisk } from './disk-restore';
 import type { OpenedDatastore } from './open-datastore';
 
+/** Written last: it says that all is there. */
+export const VM_TEMPLATE = 'vm.template';
+
 /** What is asked for. */
 export interface RestoreWish {
   readonly opened: OpenedDatastore;
@@ -103,9 +106,9 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
   if (isWhole) {
     const names = new Map(images.map(({ diskId }) => [diskId, imageName({ base, diskId })]));
     const options = { name: base, images: names, noIp: false, noNic: false, tpmState: tpm?.toString('base64') };
-    texts.push({ name: 'vm.template', content: Buffer.from(restoredTemplate(vm, options)) });
+    texts.push({ name: VM_TEMPLATE, content: Buffer.from(restoredTemplate(vm, options)) });
   }
-  return { folder, disks, texts, template: isWhole ? 'vm.template' : undefined, problems };
+  return { folder, disks, texts, template: isWhole ? VM_TEMPLATE : undefined, problems };
 }
 
 /** The disks that are wanted: all, if none is named. Throws `notFound`. */

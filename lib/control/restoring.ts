@@ -4,8 +4,8 @@ import { DriverError } from '../errors';
 import { joinPath } from '../opennebula/ids';
 import { restoreDisk } from './disk-restore';
 import type { OpenedDatastore } from './open-datastore';
-import { sha256Of, writeWhole } from './part-file';
-import type { RestorePlan } from './restore-plan';
+import { removeInPlace, sha256Of, writeWhole } from './part-file';
+import { type RestorePlan, VM_TEMPLATE } from './restore-plan';
 import { type RestoredFile, RestoreRecord } from './restore-record';
 import { inventoryOf } from './stored-backups';
 import type { ControlContext } from './subcommand';
@@ -17,6 +17,7 @@ export class Restoring {
   readonly #context: Pick<ControlContext, 'screen' | 'signal'>;
   readonly #there = new Map<string, RestoredFile>();
   #record: RestoreRecord | undefined;
+  #hasOtherTemplate = false;
 
   constructor(plan: RestorePlan, opened: OpenedDatastore, context: Pick<ControlContext, 'screen' | 'signal'>) {
     this.#plan = plan;
@@ -31,7 +32,7 @@ export class Restoring {
 
   /** Looks at what is in the folder. Throws `usage` for a file of another backup, unless it may be replaced. */
   async refuseOthers(mayReplace: boolean): Promise<void> {
-    const { folder, disks, texts } = this.#plan;
+    const { folder, disks, texts, template } = this.#plan;
     const { signal, screen } = this.#context;
     this.#record = await RestoreRecord.read(folder);
     const others: string[] = [];
@@ -46,6 +47,10 @@ export class Restoring {
       if (found === sha256) this.#there.set(name, { name, of: '', sizeBytes: content.length, sha256, verified: [] });
       else if (found !== undefined) others.push(name);
     }
+    // One that is not made anew names the images of what is replaced.
+    const isStale = template === undefined && others.length > 0 && !others.includes(VM_TEMPLATE);
+    if (isStale && (await sha256Of(joinPath(folder, VM_TEMPLATE), signal)) !== undefined) others.push(VM_TEMPLATE);
+    this.#hasOtherTemplate = others.includes(VM_TEMPLATE);
     if (others.length === 0) return;
     if (mayReplace) return screen.note(`replacing in ${folder}: ${others.join(', ')}`);
     throw new DriverError(
@@ -70,6 +75,8 @@ export class Restoring {
     const engine = this.#opened.engine();
     const means = { folder, engine, inventory, driver, record, local, hasQemu, screen, signal };
     const done: RestoredFile[] = [];
+    // first, for it says that all is there: whoever is interrupted from here on leaves none that is of something else
+    if (this.#hasOtherTemplate) await removeInPlace(joinPath(folder, VM_TEMPLATE));
     for (const { name, content } of texts.filter((text) => text.name !== this.#plan.template)) {
       signal.throwIfAborted();
       done.push(this.#there.get(name) ?? (await this.#write(name, content)));

@@ -4,10 +4,12 @@ import { parseCommandLine } from '../../../lib/control/command-line';
 import type { OpenedDatastore } from '../../../lib/control/open-datastore';
 import { Screen } from '../../../lib/control/screen';
 import type { ControlContext, Subcommand } from '../../../lib/control/subcommand';
+import type { Engine } from '../../../lib/engine/engine';
 import type { Inventory, StoredPoint } from '../../../lib/engine/inventory';
 import { pointOfLayout } from '../../../lib/engine/inventory-points';
 import { rsyncDriver } from '../../../lib/engine/rsync/driver';
 import { asDriverError } from '../../../lib/errors';
+import type { Host } from '../../../lib/host/host';
 import { parseDatastore } from '../../../lib/opennebula/datastore';
 import { Element } from '../../../lib/opennebula/document';
 import { frontEndFrom } from '../../../lib/opennebula/front-end';
@@ -52,6 +54,7 @@ export async function runOn(
   stored: Partial<Inventory>,
   told: OnedBehaviour | typeof NO_ONED,
   from: OpenedDatastore['from'] = 'oned',
+  { engine = {}, local }: { readonly engine?: Partial<Engine>; readonly local?: Host } = {},
 ) {
   const oned = await startOned(told === NO_ONED ? {} : told);
   const endpoint = told === NO_ONED ? 'http://127.0.0.1:1/RPC2' : oned.endpoint;
@@ -62,7 +65,8 @@ export async function runOn(
   const inventory = { leftovers: async () => [], checks: async () => [], ...stored };
   const opened = {
     ...{ document, from, name: 'backups', driver: rsyncDriver, datastore: parseDatastore(document, 'rsync') },
-    engine: () => ({ inventory: () => inventory }),
+    engine: () => ({ ...engine, inventory: () => inventory }),
+    hosts: () => ({ local }),
   } as unknown as OpenedDatastore;
   const frontEnd = {
     ...frontEndFrom({}),

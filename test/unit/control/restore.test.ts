@@ -1,0 +1,98 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { restore } from '../../../lib/control/restore';
+import type { Engine } from '../../../lib/engine/engine';
+import type { Inventory } from '../../../lib/engine/inventory';
+import { pointOfLayout } from '../../../lib/engine/inventory-points';
+import { DriverError } from '../../../lib/errors';
+import type { Host } from '../../../lib/host/host';
+import { LocalHost } from '../../../lib/host/local';
+import type { AbsolutePath, DiskId, VmId } from '../../../lib/opennebula/ids';
+import { NO_ONED, runOn } from './stored-world';
+
+/** Raw disks of 1 MiB; they need no qemu-img. */
+const DISK_BYTES = 2 ** 20;
+const DISKS = [0, 1] as DiskId[];
+const VM_XML = `<VM><ID>7</ID><TEMPLATE>${DISKS.map((id) => `<DISK><DISK_ID>${id}</DISK_ID><SIZE>1</SIZE></DISK>`).join('')}</TEMPLATE><USER_TEMPLATE/></VM>`;
+
+/** The machine on which restore runs. */
+const local: Host = new LocalHost({
+  ...{ env: process.env, signal: new AbortController().signal, supervision: { stallSeconds: 0, marker: undefined } },
+  trace: () => {},
+});
+
+/** Two full backups of VM 7, `a0` and `b0`, whose disks hold that letter; a disk comes by `download`. */
+function backups(download: (source: string, disk: number) => Promise<Buffer>) {
+  const files = [...DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes: DISK_BYTES })), { name: 'vm.xml' }];
+  const points = ['a0', 'b0'].map((source, at) =>
+    pointOfLayout({ vmId: 7 as VmId, repository: '7', source, timeMs: 1e12 + at, files, replaces: [] }),
+  );
+  const stored: Partial<Inventory> = { points: async () => points, sendsAsStored: true };
+  stored.inspect = async (point) => ({
+    ...{ point, manifest: undefined, place: '' },
+    files: DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes: DISK_BYTES })),
+  });
+  const engine: Partial<Engine> = {
+    files: async (point) => ({
+      point,
+      disks: new Map(
+        DISKS.map((id) => {
+          const path = `/b/disk.${id}.0` as AbsolutePath;
+          return [id, { path, url: `rsync://100//0:${point.chain[0].source}${path}` }];
+        }),
+      ),
+      ...{ tpm: undefined, vmXml: '/b/vm.xml' as AbsolutePath },
+    }),
+    read: async () => Buffer.from(VM_XML),
+    download: async ({ chain, disk }, output) => void output.write(await download(chain[0].source, Number(disk))),
+    endDownload: async () => {},
+  };
+  return (source: string, folder: string, ...words: string[]) =>
+    runOn(
+      restore,
+      ['100', '--vm', '7', '--source', source, '--format', 'raw', '--to', folder, ...words],
+      stored,
+      NO_ONED,
+      'file',
+      { engine, local },
+    );
+}
+
+const letters = async (source: string): Promise<Buffer> => Buffer.alloc(DISK_BYTES, source);
+
+t.test('over the restore of another backup: no disk stands beside a template that is not its own', async (t) => {
+  const over = async (t: Test, ...words: string[]) => {
+    const folder = t.testdir();
+    const template = join(folder, 'vm.template');
+    const first = await backups(letters)('a0', folder);
+    t.equal(first.code, 0, first.err);
+    t.match(readFileSync(template, 'utf8'), '7-a0-disk-0');
+    const broken = backups(async (source, disk) => {
+      t.notOk(existsSync(template), 'gone before the first disk comes');
+      if (disk === 1) throw new DriverError('unreachable', 'the server is gone');
+      return letters(source);
+    });
+    const refused = await broken('b0', folder, ...words);
+    t.match(refused, { code: 2, err: /differently: .*vm\.template/ });
+    t.ok(existsSync(template), 'what is refused changes nothing');
+    return { folder, template, broken };
+  };
+  t.test('all of it', async (t) => {
+    const { folder, template, broken } = await over(t);
+    t.equal((await broken('b0', folder, '--yes')).code, new DriverError('unreachable', '').exitCode);
+    const begin = (disk: number) => readFileSync(join(folder, `disk.${disk}.raw`)).toString('latin1', 0, 1);
+    t.strictSame([begin(0), begin(1)], ['b', 'a'], 'one disk is new, one is not');
+    t.notOk(existsSync(template));
+    const ended = await backups(letters)('b0', folder, '--yes');
+    t.equal(ended.code, 0, ended.err);
+    t.match(readFileSync(template, 'utf8'), '7-b0-disk-0');
+    t.equal((await broken('b0', folder)).code, 0, 'its own template stays');
+    t.match(readFileSync(template, 'utf8'), '7-b0-disk-0');
+  });
+  t.test('one disk of it, of which no template is made', async (t) => {
+    const { folder, template, broken } = await over(t, '--disk', '0');
+    t.equal((await broken('b0', folder, '--disk', '0', '--yes')).code, 0);
+    t.notOk(existsSync(template));
+  });
+});
