@@ -111,6 +111,27 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
   return { folder, disks, texts, template: isWhole ? VM_TEMPLATE : undefined, problems };
 }
 
+/**
+ * Returns how many bytes must be free in the folder to restore these disks one after the other; a size that is not known
+ * counts as 0. A qcow2 that is to be raw is there twice until it is converted. Of what the raw takes there are two upper
+ * bounds, its virtual size and that of the qcow2, as what has no cluster becomes a hole: the smaller one holds. The virtual
+ * size alone would refuse each thin disk that fits. (Compressed clusters can take more; no driver makes any.) The other way
+ * round, a raw that is to be qcow2, its size says nothing of what the qcow2 takes: that one is not counted.
+ */
+export function roomNeeded(disks: readonly Pick<PlannedDisk, 'format' | 'expectedBytes' | 'virtualSizesMb'>[]): number {
+  let kept = 0;
+  let most = 0;
+  for (const { format, expectedBytes = 0, virtualSizesMb } of disks) {
+    // what is as large as its disk is stored as raw already
+    const isConverted = format === 'raw' && !virtualSizesMb.includes(Math.ceil(expectedBytes / 2 ** 20));
+    const virtualMb = virtualSizesMb.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...virtualSizesMb);
+    const raw = Math.min(expectedBytes, virtualMb * 2 ** 20);
+    most = Math.max(most, kept + expectedBytes + (isConverted ? raw : 0));
+    kept += isConverted ? raw : expectedBytes;
+  }
+  return most;
+}
+
 /** The disks that are wanted: all, if none is named. Throws `notFound`. */
 export function chooseDisks({ disks }: PointFiles, wanted: readonly DiskId[], source: string): DiskId[] {
   const missing = wanted.find((id) => !disks.has(id));

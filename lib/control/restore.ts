@@ -6,7 +6,7 @@ import { sizeText } from './backup-texts';
 import { usage } from './call';
 import { prepareFolder } from './part-file';
 import { findPoint, POINT_OPTIONS, wantedPoint } from './point-options';
-import { planRestore, type RestorePlan } from './restore-plan';
+import { planRestore, type RestorePlan, roomNeeded } from './restore-plan';
 import { Restoring } from './restoring';
 import type { ControlContext, Subcommand } from './subcommand';
 
@@ -91,11 +91,14 @@ async function refuseFull(
   { screen }: Pick<ControlContext, 'screen'>,
   local: Host,
 ): Promise<void> {
-  const needed = disks.reduce((sum, disk) => sum + (restoring.isThere(disk.name) ? 0 : (disk.expectedBytes ?? 0)), 0);
+  const missing = disks.filter(({ name }) => !restoring.isThere(name));
+  const needed = roomNeeded(missing);
   const { freeBytes } = await local.files.space(folder);
   if (needed > freeBytes) {
-    throw new DriverError('noSpace', `${folder} has ${sizeText(freeBytes)} free, the disks need ${sizeText(needed)}`, {
-      hint: 'Choose another folder, or one disk at a time with --disk',
+    const isRaw = missing.some(({ format }) => format === 'raw');
+    const what = `the disks${isRaw ? ' and their conversion to raw' : ''} need ${sizeText(needed)}`;
+    throw new DriverError('noSpace', `${folder} has ${sizeText(freeBytes)} free, ${what}`, {
+      hint: `Choose another folder, ${isRaw ? '--format qcow2, ' : ''}or one disk at a time with --disk`,
     });
   }
   screen.debug(`${sizeText(needed)} are needed in ${folder}, ${sizeText(freeBytes)} are free`);

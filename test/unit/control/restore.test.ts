@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { restore } from '../../../lib/control/restore';
+import { roomNeeded } from '../../../lib/control/restore-plan';
 import type { Engine } from '../../../lib/engine/engine';
 import type { Inventory } from '../../../lib/engine/inventory';
 import { pointOfLayout } from '../../../lib/engine/inventory-points';
@@ -23,15 +24,18 @@ const local: Host = new LocalHost({
 });
 
 /** Two full backups of VM 7, `a0` and `b0`, whose disks hold that letter; a disk comes by `download`. */
-function backups(download: (source: string, disk: number) => Promise<Buffer>) {
-  const files = [...DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes: DISK_BYTES })), { name: 'vm.xml' }];
+function backups(
+  download: (source: string, disk: number) => Promise<Buffer>,
+  { machine = local, sizeBytes = DISK_BYTES } = {},
+) {
+  const files = [...DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes })), { name: 'vm.xml' }];
   const points = ['a0', 'b0'].map((source, at) =>
     pointOfLayout({ vmId: 7 as VmId, repository: '7', source, timeMs: 1e12 + at, files, replaces: [] }),
   );
   const stored: Partial<Inventory> = { points: async () => points, sendsAsStored: true };
   stored.inspect = async (point) => ({
     ...{ point, manifest: undefined, place: '' },
-    files: DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes: DISK_BYTES })),
+    files: DISKS.map((id) => ({ name: `disk.${id}.0`, sizeBytes })),
   });
   const engine: Partial<Engine> = {
     files: async (point) => ({
@@ -55,7 +59,7 @@ function backups(download: (source: string, disk: number) => Promise<Buffer>) {
       stored,
       NO_ONED,
       'file',
-      { engine, local },
+      { engine, local: machine },
     );
 }
 
@@ -95,4 +99,38 @@ t.test('over the restore of another backup: no disk stands beside a template tha
     t.equal((await broken('b0', folder, '--disk', '0', '--yes')).code, 0);
     t.notOk(existsSync(template));
   });
+});
+
+t.test('--format raw: the download and what it is converted to must both fit', async (t) => {
+  const withFree = (freeBytes: number): Host => {
+    const files = Object.assign(Object.create(local.files), {
+      space: async () => ({ totalBytes: 2 ** 40, freeBytes }),
+    });
+    return Object.assign(Object.create(local), {
+      files,
+      run: local.run.bind(local),
+      programs: local.programs.bind(local),
+    });
+  };
+  // a qcow2 of 2 MiB that shows 1 MB: one is kept as raw, and then the other is there twice
+  const folder = t.testdir();
+  const restored = (freeMb: number) =>
+    backups(letters, { machine: withFree(freeMb * 2 ** 20), sizeBytes: 2 * 2 ** 20 })('a0', folder);
+  const { code, err } = await restored(3.5);
+  t.equal(code, new DriverError('noSpace', '').exitCode);
+  t.match(err, /has 3\.5 MiB free, the disks and their conversion to raw need 4\.0 MiB.*--format qcow2.*--disk/);
+  t.strictSame(readdirSync(folder), [], 'nothing is begun');
+  t.notMatch((await restored(4)).err, 'need');
+
+  const mb = 2 ** 20;
+  const disk = (format: 'qcow2' | 'raw' | 'stored', sizeMb: number | undefined, ...virtualSizesMb: number[]) => ({
+    ...{ format, expectedBytes: sizeMb === undefined ? undefined : sizeMb * mb, virtualSizesMb },
+  });
+  t.equal(roomNeeded([disk('qcow2', 10, 100), disk('stored', 5)]), 15 * mb, 'nothing is converted');
+  t.equal(roomNeeded([disk('raw', 10, 100)]), 20 * mb, 'a raw has holes');
+  t.equal(roomNeeded([disk('raw', 300, 90, 100)]), 400 * mb, 'a chain that wrote the same place often');
+  t.equal(roomNeeded([disk('raw', 10)]), 20 * mb, 'whose virtual size is not known');
+  t.equal(roomNeeded([disk('raw', 100, 100)]), 100 * mb, 'it is stored as raw');
+  t.equal(roomNeeded([disk('raw', 30, 90), disk('raw', 10, 90)]), 60 * mb, 'one after the other');
+  t.equal(roomNeeded([disk('raw', undefined, 90)]), 0, 'not known');
 });
