@@ -23,6 +23,8 @@ export interface WantedDisk {
   /** What the download must be, where that is known. */
   readonly sizeBytes: number | undefined;
   readonly sha256: string | undefined;
+  /** How many bytes will come, for the progress; undefined: it is not known, or an engine that merges tells when it has. */
+  readonly sentBytes: number | undefined;
   /** The backups that it is merged of, where nothing but the checksums of their files proves what comes of it. */
   readonly links: readonly StoredPoint[];
   /** The sizes that the manifest and vm.xml say it has, in MB. */
@@ -53,14 +55,19 @@ export async function restoreDisk(disk: WantedDisk, means: DiskMeans): Promise<R
   try {
     const proven = await proveLinks(disk, means);
     screen.step(`restore ${disk.name}`);
+    let isComing = false;
+    const onBytes = (bytes: number): void => {
+      // all before the first byte, as the merge of a chain, are steps of the engine
+      if (!isComing) screen.step(`fetch ${disk.name}`);
+      isComing = true;
+      screen.transfer(bytes, disk.sentBytes ?? 0);
+    };
     await part
-      .fill(
-        (output) => engine.download(url, output),
-        (bytes) => screen.transfer(bytes, disk.sizeBytes ?? 0),
-      )
+      .fill((output) => engine.download(url, output), onBytes)
       .finally(() => (signal.aborted ? undefined : engine.endDownload(url)));
     const verified = [...proven, ...compare(part, disk)];
     const ready = disk.format === 'stored' ? part.path : await converted(part.path, disk, verified, means);
+    if (ready !== part.path) screen.step(`read ${disk.name} for its checksum`);
     const sha256 = ready === part.path ? part.sha256() : ((await sha256Of(ready, signal)) ?? '');
     const sizeBytes = (await means.local.files.list(folder, [])).find(({ name }) =>
       ready.endsWith(`/${name}`),
@@ -99,7 +106,7 @@ function compare(part: PartFile, { name, sizeBytes, sha256 }: WantedDisk): strin
 /** Checks what came and brings it into the wanted format; returns where it is then. Throws `damaged`. */
 async function converted(
   path: AbsolutePath,
-  { name, format, virtualSizesMb }: WantedDisk,
+  { name, diskId, format, virtualSizesMb }: WantedDisk,
   verified: string[],
   { local, hasQemu, folder, screen }: DiskMeans,
 ): Promise<AbsolutePath> {
@@ -133,7 +140,8 @@ async function converted(
   };
   await writeFile(target, '', { mode: 0o600 }); // qemu-img would make it for all to read
   const source = qemuImg.chainOf([{ path, format: header.format }]);
-  await local.run(qemuImg.convert(source, target, format as 'qcow2' | 'raw'), { onLine });
+  const convert = qemuImg.convert(source, target, format as 'qcow2' | 'raw');
+  await local.run({ ...convert, purpose: `convert disk ${diskId} to ${format}` }, { onLine });
   return target;
 }
 

@@ -78,6 +78,7 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
     const isArchive = opened.driver.parseUrl(url).format === 'rbd';
     const known = isFull && !isArchive ? fileOf(content, diskId) : undefined;
     const name = `disk.${diskId}.${isArchive ? 'rbd.tgz' : format}`;
+    const expectedBytes = known?.sizeBytes ?? sumOf(chosen, diskId);
     const sizes = [vm === undefined ? undefined : sizeOf(vm, diskId), fileOf(content, diskId)?.virtualSizeMb];
     return {
       ...{ name, diskId, url },
@@ -87,7 +88,8 @@ export async function planRestore(chosen: PlacedPoint, wish: RestoreWish): Promi
       sha256: inventory.sendsAsStored && !wish.unchecked ? known?.sha256 : undefined,
       links: inventory.sendsAsStored && !isFull && !wish.unchecked ? linksOf(chosen).map(({ point }) => point) : [],
       virtualSizesMb: sizes.filter((size) => size !== undefined),
-      expectedBytes: known?.sizeBytes ?? sumOf(chosen, diskId),
+      expectedBytes,
+      sentBytes: linksOf(chosen).length === 1 && !isArchive ? expectedBytes : undefined,
     };
   });
   const base = `${vmId}-${source}`;

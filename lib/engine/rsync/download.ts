@@ -62,11 +62,16 @@ export function shelfOf(url: BackupUrl, { folder, config }: DownloadMeans): Shel
   return new Shelf(folder.server, false, config.temporaryFolder, formatBackupUrl(url));
 }
 
-async function stream(path: AbsolutePath, output: Writable, { folder, context }: DownloadMeans): Promise<void> {
+async function stream(
+  path: AbsolutePath,
+  output: Writable,
+  { folder, context }: DownloadMeans,
+  sizeBytes = 0,
+): Promise<void> {
   let sent = 0;
   const onData = (bytes: number): void => {
     sent += bytes;
-    context.progress(sent, 0);
+    context.progress(sent, sizeBytes);
   };
   await folder.server.run(concatenate(path), { output, onData });
 }
@@ -93,8 +98,9 @@ async function streamMerged(url: BackupUrl, files: DiskFiles, output: Writable, 
       };
       await server.run(qemuImg.convert(qemuImg.chainOf(chain), ready), { onLine });
     }
+    const held = await server.files.list(temporary.path, []);
     try {
-      await stream(ready, output, means);
+      await stream(ready, output, means, held.find(({ name }) => name === 'ready')?.sizeBytes);
     } catch (error) {
       // The reader that only looks at the beginning comes back for all of it.
       if (asDriverError(error).kind === 'cancelled' && !context.signal.aborted) await shelf.put(ready);

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { type DiskMeans, restoreDisk, type WantedDisk } from '../../../lib/control/disk-restore';
 import { restore } from '../../../lib/control/restore';
 import { roomNeeded } from '../../../lib/control/restore-plan';
 import type { Engine } from '../../../lib/engine/engine';
@@ -133,4 +134,26 @@ t.test('--format raw: the download and what it is converted to must both fit', a
   t.equal(roomNeeded([disk('raw', 100, 100)]), 100 * mb, 'it is stored as raw');
   t.equal(roomNeeded([disk('raw', 30, 90), disk('raw', 10, 90)]), 60 * mb, 'one after the other');
   t.equal(roomNeeded([disk('raw', undefined, 90)]), 0, 'not known');
+});
+
+t.test('what is shown: the steps of the engine, and then the fetching, with what is known of its end', async (t) => {
+  const shown = async (wanted: Partial<WantedDisk>, download: Engine['download']): Promise<unknown[]> => {
+    const told: unknown[] = [];
+    const screen = {
+      step: (purpose: string) => told.push(purpose),
+      transfer: (done: number, total: number) => told.push([done, total]),
+    };
+    const disk = { name: 'disk.0.qcow2', format: 'stored', links: [], virtualSizesMb: [], ...wanted };
+    const means = {
+      ...{ folder: t.testdir(), local, screen, signal: new AbortController().signal, record: { note: async () => {} } },
+      ...{ driver: { parseUrl: () => ({}) }, engine: { download, endDownload: async () => {} } },
+    };
+    await restoreDisk(disk as unknown as WantedDisk, means as unknown as DiskMeans);
+    return told;
+  };
+  const send: Engine['download'] = async (_, output) => void output.write('abcd');
+  const [step, ...rest] = await shown({ sentBytes: 4 }, send);
+  t.equal(step, 'restore disk.0.qcow2');
+  t.strictSame(rest, ['fetch disk.0.qcow2', [4, 4]]);
+  t.strictSame((await shown({}, send)).at(-1), [4, 0], 'an engine that has merged tells more itself');
 });
