@@ -82,7 +82,10 @@ export async function restoreDisk(disk: WantedDisk, means: DiskMeans): Promise<R
   }
 }
 
-/** Compares what the disk is merged of with the manifests, before it is fetched. Throws `damaged`. */
+/**
+ * Compares what the disk is merged of with the manifests, before it is fetched; of a file whose manifest has no checksum, or is
+ * not there, only the form is looked at. Returns what was compared for the record. Throws `damaged`.
+ */
 async function proveLinks({ name, diskId, links }: WantedDisk, { inventory, screen }: DiskMeans): Promise<string[]> {
   if (links.length === 0) return [];
   const items = await inventory.checks(links, { share: 1, seed: 0, bandwidthLimitKib: undefined, diskId });
@@ -91,13 +94,16 @@ async function proveLinks({ name, diskId, links }: WantedDisk, { inventory, scre
     const found = (await run()).find((damage) => damage.diskId === diskId);
     if (found !== undefined) throw damaged(`backup ${found.source}, which ${name} needs, is damaged: ${found.what}`);
   }
-  return links.every(({ hasManifest }) => hasManifest) ? ['sha256 of its chain'] : [];
+  const files = links.flatMap(({ disks }) => disks.filter(({ id }) => id === diskId)).length;
+  const summed = items.flatMap((item) => item.summed ?? []).length;
+  if (summed === 0) return [];
+  return [summed === files ? 'sha256 of its chain' : `sha256 of ${summed} of ${files} in its chain`];
 }
 
-/** Compares the download with the manifest. Throws `damaged`. */
+/** Compares the download with the size that is stored, and with the manifest's checksum. Throws `damaged`. */
 function compare(part: PartFile, { name, sizeBytes, sha256 }: WantedDisk): string[] {
   if (sizeBytes !== undefined && part.bytes !== sizeBytes)
-    throw damaged(`${name} came with ${part.bytes} bytes, its manifest says ${sizeBytes}`);
+    throw damaged(`${name} came with ${part.bytes} bytes, its backup holds ${sizeBytes}`);
   if (sha256 !== undefined && part.sha256() !== sha256) throw damaged(`${name} has not the checksum of its manifest`);
   if (part.bytes === 0) throw damaged(`${name} came empty`);
   return [...(sizeBytes === undefined ? [] : ['size']), ...(sha256 === undefined ? [] : ['sha256'])];

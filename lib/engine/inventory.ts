@@ -113,6 +113,8 @@ export interface CheckItem {
   readonly about: string;
   /** The backups that it checks. */
   readonly points: readonly StoredPoint[];
+  /** The files whose checksum it compares with that of a manifest, where an engine does so; none: it has no sums to go by. */
+  readonly summed?: readonly string[];
   readonly run: () => Promise<readonly Damage[]>;
 }
 

@@ -122,6 +122,8 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
       const { stdout } = await ok(call('restore', '--vm', '1', ...which, '--to', folder));
       isStage(t, folder, stage, format);
       if (format === 'qcow2') t.match(stdout, /disk\.0\.qcow2 .*qemu-img check/);
+      if (stage.incrementId === 2 && w.driver === 'rsync')
+        t.match(stdout, /disk\.0\.qcow2 .*sha256 of its chain/, 'by all manifests of its chain');
       if (stage.incrementId === 0)
         t.match(stdout, w.driver === 'rsync' ? /size, sha256/ : /size, qemu-img check/, 'by its manifest, too');
       const template = readFileSync(join(folder, 'vm.template'), 'utf8');

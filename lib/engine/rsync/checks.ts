@@ -46,6 +46,7 @@ export async function checksOf(stored: readonly Stored[], extent: CheckExtent, p
       id: `${hasQemu ? 'backup' : 'data'}:${point.vmId}/${point.source}`,
       about: `VM ${point.vmId}, backup ${point.source}`,
       points: [point],
+      summed: chosen.map(({ name }) => name),
       run: () => new BackupCheck(looked, place, hasQemu).run(chosen, extent.bandwidthLimitKib),
     };
   });
