@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { StockRsyncDriver } from '../conformance/stock-rsync-driver';
@@ -14,7 +14,7 @@ interface Finding {
 /** Damage of plain folders, file by file. */
 export function damageFolders(t: Test, b: BackupsWorld): void {
   const { w, chain, story, at, call, ok, listed, putBack } = b;
-  const [, second, third, last] = chain.map(({ source }) => source) as [string, string, string, string];
+  const [first, second, third, last] = chain.map(({ source }) => source) as [string, string, string, string];
   const of = (source: string, name: string): string => join(w.datastore, '1', source, name);
   const verified = async (...words: string[]): Promise<Finding[]> => {
     const { code, stdout, stderr } = await b.run(call('verify', '--json', '--vm', '1', ...words), GONE);
@@ -65,6 +65,21 @@ export function damageFolders(t: Test, b: BackupsWorld): void {
         { disk: null, what: 'vm.xml is gone', neededBy: [] },
       ],
     );
+    putBack();
+  });
+
+  t.test('the header of an increment is damaged', async (t) => {
+    flip(of(second, 'disk.0.1'), 0);
+    const damaged = async () => (await verified('--full')).filter(({ disk }) => disk === 0).map(({ what }) => what);
+    t.strictSame(await damaged(), ['disk.0.1: its checksum is not that of the manifest']);
+    // Where it could be one that the stock driver merged, by its size or because nothing is below it, its form is looked at.
+    const { size } = statSync(of(second, 'disk.0.1'));
+    truncateSync(of(second, 'disk.0.1'), size - 65_536);
+    t.strictSame(await damaged(), [`disk.0.1 has ${size - 65_536} bytes, not ${size}`], 'cut short, too');
+    putBack();
+    flip(of(second, 'disk.0.1'), 0);
+    rmSync(join(w.datastore, '1', first), { recursive: true });
+    t.strictSame(await damaged(), ['disk.0.1: its checksum is not that of the manifest'], 'the first of what is left');
     putBack();
   });
 

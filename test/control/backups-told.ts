@@ -122,6 +122,7 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
       const { stdout } = await ok(call('restore', '--vm', '1', ...which, '--to', folder));
       isStage(t, folder, stage, format);
       if (format === 'qcow2') t.match(stdout, /disk\.0\.qcow2 .*qemu-img check/);
+      else t.equal(statSync(join(folder, 'disk.0.raw')).mode & 0o777, 0o600, 'only its owner reads what was converted');
       if (stage.incrementId === 2 && w.driver === 'rsync')
         t.match(stdout, /disk\.0\.qcow2 .*sha256 of its chain/, 'by all manifests of its chain');
       if (stage.incrementId === 0)
