@@ -3,11 +3,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wat
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { ofActions, until } from '../faults/processes-of';
+import { ofActions } from '../faults/processes-of';
 import { BackedUpVm, TPM_STATE } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
 import { FOLDER_DRIVERS } from '../helpers/drivers';
 import { type Ended, type FrontEndWorld, startFrontEnd } from '../helpers/front-end';
+import { until } from '../helpers/waits';
 
 const SHELL = join(__dirname, '..', 'helpers', 'downloader.sh');
 let world: FrontEndWorld;
@@ -47,7 +48,7 @@ function bash(line: string, args: readonly string[]): Promise<string> {
 
 /** Waits until the temporary folder is empty: what ends there by itself has some seconds for it. */
 async function emptied(): Promise<string[]> {
-  for (let waited = 0; waited < 30_000 && readdirSync(world.temporary).length > 0; waited += 100) await sleep(100);
+  for (let waited = 0; waited < 60_000 && readdirSync(world.temporary).length > 0; waited += 100) await sleep(100);
   return readdirSync(world.temporary);
 }
 

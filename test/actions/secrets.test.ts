@@ -79,8 +79,9 @@ async function watched(t: Test, what: () => Promise<readonly Ended[]>): Promise<
       await sleep(50);
     }
   })();
-  const ended = await what();
-  over = true;
+  const ended = await what().finally(() => {
+    over = true;
+  });
   await files;
   worker.postMessage('stop');
   const { found, rounds, seen } = await told;

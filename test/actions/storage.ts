@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { ERROR_KINDS, type ErrorKind } from '../../lib/errors';
 import type { Ended } from '../helpers/front-end';
+import { hasEnded } from '../helpers/waits';
 
 export const names = (folder: string): string[] => readdirSync(folder).sort();
 
@@ -39,5 +40,5 @@ export async function mountSmall(t: Test, folder: string, size: string): Promise
     await ended;
   });
   await Promise.race([once(mount.stdout, 'data'), ended]);
-  if (mount.exitCode !== null) throw new Error(`cannot mount a filesystem at ${folder}`);
+  if (hasEnded(mount)) throw new Error(`cannot mount a filesystem at ${folder}`);
 }

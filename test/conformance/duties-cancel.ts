@@ -8,6 +8,8 @@ import { extend, imageOf, joined, type Kept, lay, refused, type Scene, samePoint
 
 /** How far apart the steps are at which the same action is cancelled, try after try. */
 const STRIDE = 5;
+/** No flatten of these backups has so many. */
+const MOST_STEPS = 1_000;
 /** Moments after the last step of a backup, while its program is at work. */
 const MOMENTS_MS = [0, 600, 900];
 
@@ -106,6 +108,7 @@ async function cancelFlatten(t: Test, { story, kept, filled }: Scene): Promise<v
   const [, , middle, last] = story.chain;
   let cancelled = 0;
   for (let step = 2; ; step += STRIDE) {
+    if (step > MOST_STEPS) throw new Error(`a flatten never came to its end, in ${MOST_STEPS} steps`);
     const engine = bed.open(cancelledAt(step, 0));
     const answer = await engine.flatten(imageOf(kept), 2).catch((error: unknown) => {
       t.match(error, { name: 'DriverError', kind: 'cancelled' }, `cancelled at step ${step}`);

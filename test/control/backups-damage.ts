@@ -2,7 +2,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { killGroup } from '../helpers/processes';
+import { comesWhile, waitFor } from '../helpers/waits';
 import { flipBlock, leaveFillings } from './backups-machine';
 import type { BackupsWorld } from './backups-world';
 
@@ -95,8 +96,8 @@ export async function leaveBehind(b: BackupsWorld): Promise<Left> {
     const held = make(repository, '.receiving-0d');
     kept.push(held);
     const holder = spawn('flock', ['--shared', held, 'sleep', '600'], { stdio: 'ignore', detached: true });
-    while (!isHeld(held)) await sleep(20);
-    return { left, kept, release: () => process.kill(-(holder.pid as number), 'SIGKILL') };
+    await waitFor('flock holds the folder', () => isHeld(held));
+    return { left, kept, release: () => killGroup(holder.pid) };
   }
   left.push(make(w.datastore, `1.new-${hostname()}.4194304.abc`), make(w.datastore, '1.broken-abc'));
   kept.push(make(w.datastore, `1.new-${hostname()}.${process.pid}.abc`));
@@ -109,7 +110,8 @@ export async function leaveBehind(b: BackupsWorld): Promise<Left> {
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   const locks = (): string[] => readdirSync(join(repository, 'locks')).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  while (locks().length === 0 && dying.exitCode === null) await sleep(20);
+  if (!(await comesWhile(dying, 'restic has locked the repository', () => locks().length > 0)))
+    throw new Error('restic ended before it had locked the repository');
   dying.kill('SIGKILL');
   await new Promise((resolve) => dying.once('close', resolve));
   return {

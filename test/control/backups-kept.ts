@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
+import type { Running } from '../helpers/front-end';
 import { incrementsXml, withContent, withText } from '../helpers/messages';
 import { flipOne, isStored, leaveBehind, leaveMerged, lose } from './backups-damage';
 import { age, killUnanswered } from './backups-orphans';
 import { type BackupsWorld, GONE, isStage } from './backups-world';
+import { struckAt } from './struck';
 
 interface Found {
   readonly vm: number;
@@ -53,11 +54,9 @@ export function keepBackups(t: Test, b: BackupsWorld): void {
   t.test('verify: goes on after a kill', async (t) => {
     const state = at('state.json');
     // all VMs: restic checks a repository at once, and between two of them there is time to kill
-    const words = call('verify', '--full', '--state', state, '--bwlimit', '10000');
-    const running = b.start(words);
-    while (!existsSync(state) && running.child.exitCode === null) await sleep(5);
-    running.child.kill('SIGKILL');
-    await running.ended;
+    const words = call('verify', '--full', '--state', state);
+    const slowly = (): Running => b.start([...words, '--bwlimit', '2000']); // so that it is long between the first and the last
+    await struckAt('the state file', slowly, () => existsSync(state), 'SIGKILL');
     const done = Object.keys(JSON.parse(readFileSync(state, 'utf8')).done);
     t.ok(done.length > 0);
     const kept = readFileSync(state, 'utf8');

@@ -49,6 +49,7 @@ export async function leaveFillings(machine: ZfsMachine, datastore: string): Pro
   const kept = [`${incoming}/.receiving-0d`];
   const holder = machine.shSync(`cd ${datastore} && sudo -u oneadmin mkdir -p ${[...left, ...kept].join(' ')}
     setsid flock --close --shared ${kept[0]} sleep 600 </dev/null >/dev/null 2>&1 & echo $!
-    while flock --nonblock --exclusive ${kept[0]} true; do sleep 0.1; done`);
+    n=0; while flock --nonblock --exclusive ${kept[0]} true; do n=$((n + 1))
+      [ $n -lt 600 ] || { echo 'waited in vain: flock holds the folder' >&2; exit 1; }; sleep 0.1; done`);
   return { left, kept, release: () => void machine.shSync(`kill ${holder}; rm -r ${kept[0]}`) };
 }

@@ -1,11 +1,15 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { killGroup } from '../helpers/processes';
+import { comesWhile } from '../helpers/waits';
 import type { BackupsWorld } from './backups-world';
 
 /** Two days ago: a backup so old is none of which oned is just being told. */
 const LONG_AGO = Math.floor(Date.now() / 1000) - 2 * 86_400;
 const VM = 11;
+
+/** How often a backup may be faster than who is to kill it. */
+const MOST_TRIES = 40;
 
 /** Makes a backup of VM 11 whose action is killed when all is stored and nothing is answered; returns its source. */
 export async function killUnanswered(b: BackupsWorld): Promise<string> {
@@ -17,20 +21,22 @@ export async function killUnanswered(b: BackupsWorld): Promise<string> {
   cpSync(story.foreign.folder, staging, { recursive: true });
   const present = beInThePast(b);
   try {
-    for (;;) {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
       const { child, ended } = w.start(w.script('backup'), ...w.backupCall(VM, [0], 0));
       let stored: string[] = [];
-      while (stored.length === 0 && child.exitCode === null) {
-        await sleep(1);
+      const isStored = (): boolean => {
         stored = w.traits.stored(folder).filter((name) => /^[0-9a-f]+$/.test(name)); // not what restic still writes
-      }
-      process.kill(-(child.pid as number), 'SIGKILL');
+        return stored.length > 0;
+      };
+      await comesWhile(child, 'the backup is stored', isStored, 1);
+      killGroup(child.pid);
       const { stdout, stderr, code } = await ended;
       if (code !== null && code !== 0) throw new Error(stderr);
       const source = (stored[0] ?? '').slice(0, w.driver === 'restic' ? 8 : undefined);
       if (stdout === '' && source !== '') return source;
       await ours.rm([{ id: 0, source }], { vmId: VM });
     }
+    throw new Error(`${MOST_TRIES} backups were stored, and none was killed before it had answered`);
   } finally {
     present();
   }

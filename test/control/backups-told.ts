@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { Stage } from '../conformance/story';
 import { difference } from '../helpers/disk';
-import type { Ended } from '../helpers/front-end';
+import type { Running } from '../helpers/front-end';
 import { incrementsXml, withContent, withText } from '../helpers/messages';
 import { parseTemplateText } from '../helpers/oned-template';
 import { type BackupsWorld, GONE, isStage } from './backups-world';
 import { rowsOf } from './doctor-report';
+import { struckAt } from './struck';
 
 /** What backupctl tells of backups, and restores. */
 export function tellBackups(t: Test, b: BackupsWorld): void {
@@ -179,20 +179,18 @@ export function tellBackups(t: Test, b: BackupsWorld): void {
     const parts = (): string[] =>
       existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.part')) : [];
     const words = call('restore', '--vm', '10', '--to', folder);
-    const until = async (signal: 'SIGKILL' | 'SIGINT'): Promise<Ended> => {
-      const running = b.start(words);
-      while (!parts().some((name) => name.includes('qcow2')) && running.child.exitCode === null) await sleep(2);
-      running.child.kill(signal);
-      return running.ended;
+    const isFilled = (): boolean => parts().some((name) => name.includes('qcow2'));
+    const begin = (): Running => {
+      rmSync(folder, { recursive: true, force: true }); // or what is there would not be fetched again
+      return b.start(words);
     };
-    await until('SIGKILL');
+    await struckAt('a part of the disk', begin, isFilled, 'SIGKILL');
     t.ok(parts().length > 0, 'a kill leaves a part');
     t.notOk(existsSync(join(folder, 'disk.0.qcow2')), 'but nothing that looks complete');
     t.notOk(existsSync(join(folder, 'vm.template')));
     t.match((await ok(words)).stderr, 'removed what an interrupted restore had left');
     isStage(t, folder, b.newest);
-    rmSync(folder, { recursive: true });
-    t.equal((await until('SIGINT')).code, 14);
+    t.equal((await struckAt('a part of the disk', begin, isFilled, 'SIGINT')).code, 14);
     t.strictSame(parts(), [], 'Ctrl-C leaves none');
     t.notOk(existsSync(join(folder, 'disk.0.qcow2')));
   });

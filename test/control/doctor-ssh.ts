@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { waitFor } from '../helpers/waits';
 import { isMended } from './doctor-report';
 import type { DoctorWorld } from './doctor-world';
 
@@ -57,7 +58,7 @@ export function brokenSsh(t: Test, world: DoctorWorld): void {
       agent.kill();
       await ended;
     });
-    while (!existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 10));
+    await waitFor('the socket of ssh-agent', () => existsSync(socket));
     const typed = join(folder, 'passphrase');
     writeFileSync(typed, '#!/bin/sh\necho open it\n', { mode: 0o755 });
     const typing = { SSH_AUTH_SOCK: socket, SSH_ASKPASS: typed, SSH_ASKPASS_REQUIRE: 'force' };

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -74,7 +75,10 @@ function ofRestic(t: Test): void {
     restic('init');
     quickenKey(repository(), world.password);
     const data = join(world.w.folder, 'data');
-    writeFileSync(data, 'x'.repeat(300_000));
+    mkdirSync(data);
+    writeFileSync(join(data, 'file'), 'x'.repeat(300_000));
+    // A prune reads their names at 1 KiB/s, and holds its lock some 20 s.
+    for (let n = 0; n < 400; n++) writeFileSync(join(data, randomBytes(32).toString('hex')), '');
     restic('backup', data);
     world.write({ RESTIC_PASSWORD: 'sesame' });
     const says = /RESTIC_PASSWORD does not open repository \S+104\/7$/;

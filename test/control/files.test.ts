@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { comesWhile, waitFor } from '../helpers/waits';
 import { openWorld } from './files-world';
 import { HOLE_BYTES, STRANGE } from './guest-disks';
 
@@ -133,12 +133,12 @@ t.test('files and extract', async (t) => {
     const parts = (): string[] => (existsSync(out) ? readdirSync(out) : []);
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
       const running = b.start(...words);
-      while (parts().length === 0 && running.child.exitCode === null) await sleep(5);
+      t.ok(await comesWhile(running.child, 'a part of the file', () => parts().length > 0, 5), 'it has begun');
       running.child.kill(signal);
       const { code } = await running.ended;
       if (signal === 'SIGINT') t.equal(code, 14);
       t.strictSame(parts().length, signal === 'SIGINT' ? 0 : 1);
-      while (b.leftovers().length > 0) await sleep(50);
+      await waitFor('nothing is left over', () => b.leftovers().length === 0, 50);
     }
     t.match(
       (await ok(...words.map((word) => word.replace('/large', '/etc/hosts')))).stderr,

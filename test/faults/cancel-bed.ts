@@ -2,9 +2,10 @@ import { basename } from 'node:path';
 import type { Test } from 'tap';
 import { deployId, type Ended, type FrontEndOptions, type Running } from '../helpers/front-end';
 import { realMessage, withAdded, withText } from '../helpers/messages';
+import { until } from '../helpers/waits';
 import { type FaultWorld, startFaultWorld, withAttributes } from './fault-world';
 import { plainLines } from './kills';
-import { ofActions, type Process, until } from './processes-of';
+import { ofActions, type Process } from './processes-of';
 
 /** So slow, in KiB/s, that a backup surely still transfers when it is cancelled. */
 export const SLOW = 1200;

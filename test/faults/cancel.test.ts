@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap';
 import { type DriverName, isCutShort, UNDER_TEST } from '../helpers/drivers';
 import { deployId } from '../helpers/front-end';
+import { until } from '../helpers/waits';
 import { type Backup, type Bed, expectCancelled, isBackup, makeBed, SLOW, VM1 } from './cancel-bed';
 import type { FaultWorld } from './fault-world';
 import { plainLines } from './kills';
 import { holdLock } from './lock-holder';
-import { ofActions, send, until } from './processes-of';
+import { ofActions, send } from './processes-of';
 
 t.setTimeout(2_400_000);
 

@@ -6,7 +6,8 @@ import { difference, LiveDisk } from '../helpers/disk';
 import { TRAITS } from '../helpers/drivers';
 import { type Ended, type FrontEndOptions, startFrontEnd } from '../helpers/front-end';
 import { withAttribute } from '../helpers/messages';
-import { leftovers, until } from './processes-of';
+import { until } from '../helpers/waits';
+import { leftovers } from './processes-of';
 
 /** The restic under test: RESTIC_UNDER_TEST names another one than that of the machine. */
 export const RESTIC =
@@ -122,7 +123,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
     damage: (repository: string): string | undefined => world.traits.damage(repository, env),
 
     /** Waits until no process of any action is left on any host; returns what is left after a while. */
-    async quiet(seconds = 30): Promise<string[]> {
+    async quiet(): Promise<string[]> {
       // One look can miss a process that is forked while its parent, which was listed, ends: three in a row do not.
       let quietLooks = 0;
       let running: string[] = [];
@@ -130,7 +131,7 @@ export async function startFaultWorld(options: FrontEndOptions = {}) {
         running = [...leftovers(world.ssh.folder), ...world.traits.running()];
         quietLooks = running.length === 0 ? quietLooks + 1 : 0;
         return quietLooks >= 3;
-      }, seconds);
+      });
       return running;
     },
 

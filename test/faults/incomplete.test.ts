@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { BackedUpVm } from '../helpers/backed-up-vm';
 import { difference } from '../helpers/disk';
 import { startFrontEnd } from '../helpers/front-end';
 import { withText } from '../helpers/messages';
 import { quickenKey } from '../helpers/quick-key';
-import { leftovers, until } from './processes-of';
+import { comesWhile, until } from '../helpers/waits';
+import { leftovers } from './processes-of';
 
 // restic ends with 3 and makes a snapshot all the same when it cannot read a file. While the flag is there, this one
 // leaves the disks of a backup out and says so, as restic does of a disk with a bad block; or, while "untold" is in it,
@@ -87,7 +87,8 @@ t.test('what is not complete never stays, and is never trusted', async (t) => {
     writeFileSync(flag, 'untold');
     vm.stage(5);
     const running = world.start('restic/backup', ...vm.call(5));
-    while (!existsSync(`${flag}.stored`) && running.child.exitCode === null) await sleep(20);
+    const isStored = (): boolean => existsSync(`${flag}.stored`);
+    t.ok(await comesWhile(running.child, 'restic has stored the backup', isStored), 'all is stored');
     t.equal(snapshots().length, sources().length + 1);
     running.child.kill('SIGTERM');
     const { code, stderr } = await running.ended;
@@ -158,7 +159,8 @@ t.test('what is not complete never stays, and is never trusted', async (t) => {
 
   await t.test('an action whose message never comes ends when it is told to', async (t) => {
     const waiting = world.start('restic/monitor', ['100'], undefined);
-    setTimeout(() => waiting.child.kill('SIGTERM'), 1_000);
+    // More than a pipe takes: once all of it is gone, somebody reads, and whoever reads has asked for the signals before.
+    waiting.child.stdin?.write(Buffer.alloc(4 * 2 ** 20, 'x'), () => waiting.child.kill('SIGTERM'));
     const { code, stderr } = await waiting.ended;
     t.equal(code, 14);
     t.match(stderr, /^monitor was cancelled \(SIGTERM\)$/m);

@@ -1,8 +1,9 @@
 import { randomFrom } from '../helpers/disk';
 import type { Ended, Running } from '../helpers/front-end';
+import { until } from '../helpers/waits';
 import { KILL_SESSION_OF_RSYNC } from '../helpers/zfs-server';
 import type { FaultWorld } from './fault-world';
-import { ofActions, type Process, processes, send, servedBy, until } from './processes-of';
+import { ofActions, type Process, processes, send, servedBy } from './processes-of';
 
 /** The programs that a fault can take: restic; rsync on the host and on the server; what works on the server. */
 const PROGRAMS = {

@@ -2,10 +2,11 @@ import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { FrontEndOptions, Running } from '../helpers/front-end';
+import { until } from '../helpers/waits';
 import { chainIn, type FaultWorld, type Known, RESTIC, startFaultWorld, withAttributes } from './fault-world';
 import { plainLines } from './kills';
 import { holdLock, type LockHolder } from './lock-holder';
-import { send, until } from './processes-of';
+import { send } from './processes-of';
 
 t.setTimeout(2_400_000);
 

@@ -118,12 +118,3 @@ export function send(signal: NodeJS.Signals, pid: number): boolean {
     return false;
   }
 }
-
-/** Waits until something holds, at most so many seconds; returns whether it came to hold. */
-export async function until(holds: () => boolean, seconds = 20, everyMs = 50): Promise<boolean> {
-  for (const deadline = Date.now() + seconds * 1000; ; ) {
-    if (holds()) return true;
-    if (Date.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-}

@@ -17,8 +17,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { LiveDisk } from '../helpers/disk';
 import type { Ended, Running } from '../helpers/front-end';
+import { until } from '../helpers/waits';
 import { type FaultWorld, startFaultWorld, withAttributes } from './fault-world';
-import { ofActions, send, until } from './processes-of';
+import { ofActions, send } from './processes-of';
 
 t.setTimeout(2_400_000);
 

@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap';
 import { type DriverName, FOLDER_DRIVERS } from '../helpers/drivers';
+import { until } from '../helpers/waits';
 import { plainLines } from './kills';
 import { makeBed } from './network-bed';
-import { ofActions, send, servedBy, sessions, until } from './processes-of';
+import { ofActions, send, servedBy, sessions } from './processes-of';
 
 t.setTimeout(2_400_000);
 

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import t from 'tap';
+import { until } from '../helpers/waits';
 import { startFaultWorld, withAttributes } from './fault-world';
-import { send, until } from './processes-of';
+import { send } from './processes-of';
 
 t.setTimeout(2_400_000);
 

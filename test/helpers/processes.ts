@@ -15,6 +15,11 @@ export function killTree(pid: number | undefined): void {
   for (const one of doomed) kill(one);
 }
 
+/** Kills the process group that a process leads; one that is gone is fine. */
+export function killGroup(pid: number | undefined): void {
+  if (pid !== undefined) kill(-pid);
+}
+
 /** Kills the processes that have the variable with this value in their environment, wherever they are now. */
 export function killMarked(name: string, value: string): void {
   for (const pid of allProcesses()) {

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { hasEnded } from './waits';
 
 /** What a private world of SSH is to be like. */
 export interface WorldOptions {
@@ -107,7 +108,7 @@ async function listens(sshd: ChildProcess, log: string): Promise<boolean> {
     if (failed !== undefined) throw failed;
     const said = readFileSync(log, 'utf8');
     if (said.includes('Server listening')) return true;
-    if (sshd.exitCode !== null || said.includes('Address already in use')) return false;
+    if (hasEnded(sshd) || said.includes('Address already in use')) return false;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return false;

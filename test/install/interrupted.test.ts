@@ -2,11 +2,16 @@ import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type InstallerWorld, startInstallerWorld } from '../helpers/installer';
+import { killGroup } from '../helpers/processes';
 import { contentOf, snapshotOf } from '../helpers/stock-var';
+import { hasEnded } from '../helpers/waits';
 
 const DATASTORE = 'remotes/datastore';
 /** Replaced: a file, one with odd rights, a link. New: a file, a folder with a file. */
 const SCRIPTS = ['restic/cp', 'restic/monitor', 'restic/rm', 'restic/stat', 'rsync/monitor'];
+
+/** No installation of these few files takes so long. */
+const HANGS_AFTER_MS = 300_000;
 
 let world: InstallerWorld;
 let pristine: string[];
@@ -75,19 +80,17 @@ const REMOVING: Moment[] = [
 ];
 
 /** Runs the installer and kills it, with all that it started, at a moment. */
-async function cutAt(varDir: string, words: readonly string[], [, hasCome]: Moment): Promise<void> {
+async function cutAt(varDir: string, words: readonly string[], [moment, hasCome]: Moment): Promise<void> {
   const child = world.start(varDir, words);
   const ended = new Promise((resolve) => child.on('close', resolve));
-  const group = -(child.pid as number);
-  for (let ticks = 0; !hasCome(varDir) && child.exitCode === null; ticks++) {
+  const deadline = Date.now() + HANGS_AFTER_MS;
+  for (let ticks = 0; !hasCome(varDir) && !hasEnded(child) && Date.now() < deadline; ticks++) {
     if (ticks % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
-  try {
-    process.kill(group, 'SIGKILL');
-  } catch {
-    // it was faster
-  }
+  const hangs = Date.now() >= deadline;
+  killGroup(child.pid);
   await ended;
+  if (hangs) throw new Error(`waited in vain, and the installer did not end: ${moment}`);
 }
 
 /** Every script is there as it was before or as it is ours, whole. */

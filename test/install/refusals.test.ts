@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type InstallerWorld, runPlain, startInstallerWorld } from '../helpers/installer';
 import { isRoot, snapshotOf } from '../helpers/stock-var';
+import { comesWhile } from '../helpers/waits';
 
 const RESTIC = 'remotes/datastore/restic';
 /** Runs the installer as an ordinary user. */
@@ -82,12 +83,12 @@ t.test('two at once: the second waits for its turn by going away', async (t) => 
   const slow = `${world.unpacked}.slow`;
   cpSync(world.unpacked, slow, { recursive: true });
   const [go, begun] = [join(world.folder, 'go'), join(world.folder, 'begun')];
-  const script = `#!/bin/sh\n: >'${begun}'\nuntil [ -e '${go}' ]; do sleep 0.05; done\nexec "$(dirname "$0")/rm" --version\n`;
+  const script = `#!/bin/sh\n: >'${begun}'\nfor n in $(seq 12000); do [ ! -e '${go}' ] || break; sleep 0.05; done\nexec "$(dirname "$0")/rm" --version\n`;
   writeFileSync(join(slow, 'datastore/restic/monitor'), script);
   const varDir = world.newVar();
   const first = world.start(varDir, [], join(slow, 'install'));
   const ended = new Promise((resolve) => first.on('close', resolve));
-  while (!existsSync(begun) && first.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.ok(await comesWhile(first, 'the first is at work', () => existsSync(begun)), 'the first is at work');
   const second = world.install(varDir, ['--dry-run']);
   t.match(second, { code: 3, stderr: /another installation is at work in .*: wait for its end\.\n$/ });
   writeFileSync(go, '');

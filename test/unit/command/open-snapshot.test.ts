@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -21,12 +21,12 @@ function open(root: string, name: string, programs = '/bin'): Promise<string> {
 }
 
 t.test('a snapshot is open once its folder holds something; one that is not there is fine', async (t) => {
-  const root = t.testdir({ held: { 'vm.xml': '' }, hidden: { '.file': '' }, late: {} });
+  // The first pause of the script lasts until the kernel has mounted it.
+  const bin = { sleep: '#!/bin/sh\n: >"$(dirname "$0")/../late/vm.xml"\n' };
+  const root = t.testdir({ held: { 'vm.xml': '' }, hidden: { '.file': '' }, late: {}, bin });
+  chmodSync(join(root, 'bin', 'sleep'), 0o755);
   for (const name of ['held', 'hidden', 'gone']) t.equal(await open(root, name), 'open', name);
-  const late = open(root, 'late');
-  await sleep(300);
-  writeFileSync(join(root, 'late', 'vm.xml'), '');
-  t.equal(await late, 'open', 'one that comes late is waited for');
+  t.equal(await open(root, 'late', join(root, 'bin')), 'open', 'one that comes late is waited for');
 });
 
 t.test('one that stays empty was not mounted', async (t) => {

@@ -23,6 +23,7 @@ import { makeTemporaryFolder } from '../../../lib/host/temporary-folder';
 import { parseAbsolutePath } from '../../../lib/opennebula/ids';
 import { Secret } from '../../../lib/secret';
 import { failure } from '../../helpers/failure';
+import { waitFor } from '../../helpers/waits';
 
 const folder = mkdtempSync(join(tmpdir(), 'one-backup-unit-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -56,7 +57,7 @@ function running(word: string): boolean {
 }
 
 async function gone(word: string): Promise<boolean> {
-  for (let n = 0; n < 100 && running(word); n++) await sleep(100);
+  for (let n = 0; n < 300 && running(word); n++) await sleep(100);
   return !running(word);
 }
 
@@ -100,8 +101,7 @@ t.test('failures: the exit code, the last words without secrets, a missing progr
 t.test('an abort ends the program and what it started, and reports its own reason', async (t) => {
   const abort = new AbortController();
   const run = host(abort.signal).run(sh('sleep 4711 & wait'));
-  for (let n = 0; n < 1200 && !running('4711'); n++) await sleep(50);
-  t.ok(running('4711'));
+  await waitFor('the program runs', () => running('4711'));
   abort.abort(new DriverError('cancelled', 'enough'));
   await t.rejects(run, failure('cancelled', 'enough'));
   t.ok(await gone('4711'));
@@ -129,7 +129,7 @@ for (const [answer, options] of [
 t.test('a program that ignores its soft signal is killed', async (t) => {
   const abort = new AbortController();
   const run = host(abort.signal).run(sh('trap "" TERM INT; sleep 4712; sleep 4712'));
-  await sleep(300);
+  await waitFor('the program runs', () => running('4712')); // by then it ignores the signals
   abort.abort(new DriverError('cancelled', 'enough'));
   await t.rejects(run, failure('cancelled', 'enough'));
   t.ok(await gone('4712'));
@@ -227,7 +227,7 @@ t.test(
     const abort = new AbortController();
     const aborted = await makeTemporaryFolder(host(abort.signal), parent, 'try-');
     abort.abort(new DriverError('cancelled', 'enough'));
-    for (let n = 0; n < 50 && existsSync(aborted.path); n++) await sleep(100);
+    for (let n = 0; n < 300 && existsSync(aborted.path); n++) await sleep(100);
     t.notOk(existsSync(aborted.path));
     await t.rejects(makeTemporaryFolder(host(), parseAbsolutePath('/proc/nowhere', 'p'), 'x-'), failure('failed'));
   },

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { RealHosts } from '../../../lib/host/hosts';
 import type { AbsolutePath, HostName } from '../../../lib/opennebula/ids';
 import { startSshWorld } from '../../helpers/sshd';
+import { waitFor } from '../../helpers/waits';
 
 t.test('an abort while it connects does not keep the cleaning up from connecting', async (t) => {
   const world = await startSshWorld({ names: ['server'] });
@@ -25,7 +25,7 @@ t.test('an abort while it connects does not keep the cleaning up from connecting
     () => 'listed',
     ({ kind }) => kind,
   );
-  for (let n = 0; n < 300 && !existsSync(mark); n++) await sleep(20);
+  await waitFor('the first connection is under way', () => existsSync(mark));
   abort.abort();
   t.equal(await refused, 'cancelled');
   for (const look of ['it connects', 'it stays connected'])

@@ -16,7 +16,8 @@ function startAgent(t: Test, world: World, ...keys: string[]): NodeJS.ProcessEnv
   const env = { ...world.env, SSH_AUTH_SOCK };
   const agent = spawn('ssh-agent', ['-D', '-a', SSH_AUTH_SOCK], { stdio: 'ignore', env: world.env });
   t.teardown(() => agent.kill());
-  execFileSync('/bin/sh', ['-c', `until [ -S ${SSH_AUTH_SOCK} ]; do sleep 0.01; done`]);
+  const comes = `for n in $(seq 6000); do [ ! -S ${SSH_AUTH_SOCK} ] || exit 0; sleep 0.01; done`;
+  execFileSync('/bin/sh', ['-c', `${comes}; echo 'waited in vain: the socket of ssh-agent' >&2; exit 1`]);
   if (keys.length > 0) execFileSync('ssh-add', ['-q', ...keys], { env, stdio: 'pipe' });
   return env;
 }

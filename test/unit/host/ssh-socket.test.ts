@@ -7,6 +7,7 @@ import type { HostName } from '../../../lib/opennebula/ids';
 import { connectTo } from '../../helpers/ssh-connection';
 import { startSshWorld, type World } from '../../helpers/sshd';
 import { freePort } from '../../helpers/sshd-process';
+import { until } from '../../helpers/waits';
 
 const never = new AbortController().signal;
 
@@ -32,12 +33,6 @@ function programs(text: string): number[] {
     }
   };
   return pids.filter(has).map(Number);
-}
-
-async function until(condition: () => boolean): Promise<boolean> {
-  for (let waited = 0; waited < 60_000 && !condition(); waited += 20)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  return condition();
 }
 
 t.test('the program of a jump', async (t) => {
@@ -129,8 +124,8 @@ t.test('the proxy program killed from outside', async (t) => {
   t.teardown(() => world.stop());
   const connection = await connectTo('inner', world.env);
   const closed = new Promise<void>((resolve) => connection.client.once('close', () => resolve()));
-  const running = connection.run('sleep 5.25; echo late');
-  t.ok(await until(() => programs('sleep 5.25').length > 0));
+  const running = connection.run('sleep 61.25; echo late');
+  t.ok(await until(() => programs('sleep 61.25').length > 0));
   for (const pid of programs(`-F ${world.config} -o BatchMode=yes -W`)) process.kill(pid, 'SIGKILL');
   await closed;
   t.equal((await running).stdout, '');
