@@ -50,10 +50,12 @@ async function clockCheck({ host, target }: RemoteMachine): Promise<Check> {
   const ahead = there + 1 < before ? there - before : there > after + 1 ? there - after : 0;
   const off = Math.round(Math.abs(ahead));
   if (off <= CLOCK_TOLERANCE_SECONDS) return fine('goes with that of the front-end');
-  const set: Mend = { commands: [{ command: 'timedatectl set-ntp true', on: target.host, asRoot: true }] };
+  const when = 'Where every machine says so, it is the clock of the front-end that goes wrong';
+  const set: Mend = { commands: [{ command: 'timedatectl set-ntp true', on: target.host, asRoot: true }], when };
   return {
     state: off > CLOCK_LIMIT_SECONDS ? 'failure' : 'warning',
     says: `${off} s ${ahead < 0 ? 'behind' : 'ahead of'} that of the front-end: times of backups and locks are wrong`,
+    hint: when,
     mend: set,
   };
 }
@@ -87,7 +89,9 @@ async function programChecks(place: ProgramsPlace): Promise<[Check, ...Check[]]>
     versions.push(`${program.name} ${version.join('.')}`.trim());
     if (version.length > 0 && isOlder(version, least)) {
       const says = `${program.name} ${version.join('.')} is too old: ${least.join('.')} or newer is needed`;
-      old.push({ state: 'failure', says, mend: await mendOf([program], place) });
+      const mend = await mendOf([program], place);
+      const when = 'Where the system has no newer one, put it into /usr/local/bin there';
+      old.push({ state: 'failure', says, hint: when, mend: { ...mend, when } });
     }
   }
   const others = found.size - 1 - versions.length;

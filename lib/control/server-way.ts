@@ -5,6 +5,7 @@ import { type Check, fine, type Link } from '../engine/examination';
 import type { Mend } from '../errors';
 import type { Host } from '../host/host';
 import { parseSshG } from '../host/ssh-config';
+import { KEYS_ONLY } from '../host/ssh-connect-config';
 
 /** A host, and the backup server that it has to reach. */
 interface Way {
@@ -75,7 +76,7 @@ async function refusedCheck({ host, login, keyFile }: Way): Promise<Check> {
   const says = `${there} takes none of the keys of the forwarded agent`;
   const file = await keyFile();
   const command = quote(['ssh-copy-id', ...(file === undefined ? [] : ['-i', file]), there]);
-  return { state: 'failure', says, mend: { commands: [{ command }] } };
+  return { state: 'failure', says, hint: KEYS_ONLY, mend: { commands: [{ command }], when: KEYS_ONLY } };
 }
 
 async function nameCheck({ host, login, serverAddress }: Way): Promise<Check> {

@@ -110,13 +110,13 @@ function refuse(verdict: KeyVerdict, target: SshTarget, known: KnownHost, key: B
   if (verdict === 'changed') {
     const { file } = known.keys.find(({ marker }) => marker === 'none') as KnownKey;
     const forget = `ssh-keygen -R ${shownWord(target.hostKey.name)} -f ${shownWord(file)}`;
-    const reason = 'If the host was reinstalled, and `ssh-keygen -lf` of its key shows this fingerprint';
+    const reason = 'If the host was reinstalled, and `ssh-keygen -lf` of its key there shows this fingerprint';
     const hint = `${reason}, run \`${forget}\` and then \`${acceptCommand(target)}\`; otherwise somebody may be listening`;
     const commands: [MendCommand, MendCommand] = [{ command: forget }, { command: acceptCommand(target) }];
     return new DriverError('unreachable', `the host key has CHANGED: it is now ${shown}, ${file} has another`, {
       host,
       hint,
-      mend: { commands, when: `${reason}; otherwise somebody may be listening` },
+      mend: { commands, when: `${reason}, accept it; otherwise somebody may be listening` },
     });
   }
   const authorities = known.keys.some(({ marker }) => marker === 'authority');

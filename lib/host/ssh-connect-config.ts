@@ -145,7 +145,11 @@ function refusedLogin(target: SshTarget, login: Omit<SshLogin, 'agent'>, cause: 
   });
 }
 
+/** ssh-copy-id has to log in itself. */
+export const KEYS_ONLY = "Where no password is taken, add the key's .pub file to ~/.ssh/authorized_keys there by hand";
+
 function withWarning(commands: Mend['commands']): Mend {
+  if (commands.some(({ command }) => command.startsWith('ssh-copy-id'))) return { commands, when: KEYS_ONLY };
   if (!commands.some(({ command }) => command.includes('ssh-add '))) return { commands };
   const when =
     'This serves one shell: for oned, start it with SSH_AUTH_SOCK of an agent, or use a key without a passphrase';

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { mountSmall } from '../actions/storage';
@@ -84,6 +84,18 @@ function ofRestic(t: Test): void {
     const says = /RESTIC_PASSWORD does not open repository \S+104\/7$/;
     const hint = /Correct it in \S+backups\.ds\./;
     await isMended(t, world, { machine: 'server', what: 'password', says, hint, byHand: () => world.write() });
+  });
+
+  t.test('one repository that somebody has given another password', async (t) => {
+    const other = join(world.basePath, '8');
+    cpSync(repository(), other, { recursive: true });
+    const file = join(world.w.folder, 'other-password');
+    writeFileSync(file, 'sesame');
+    restic('-r', other, 'key', 'passwd', '--new-password-file', file);
+    const says = /RESTIC_PASSWORD opens 1 of 2 repositories, but not \S+104\/8$/;
+    const hint = /restic key passwd/;
+    const byHand = (): void => rmSync(other, { recursive: true });
+    await isMended(t, world, { machine: 'server', what: 'password', says, hint, byHand });
   });
 
   t.test('a lock that somebody holds, and one that nobody holds any more', async (t) => {

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import * as restic from '../../command/restic';
 import { type LockFacts, readLock } from '../../command/restic-check';
-import { asDriverError, type Mend } from '../../errors';
+import { asDriverError, type DriverError, type Mend } from '../../errors';
 import type { Host } from '../../host/host';
 import { type Check, type Examination, failed, fine, type Link, type Program, type Role } from '../examination';
 import { folderLink } from '../examined-folder';
@@ -73,13 +73,26 @@ async function passwordCheck(host: Host, means: InventoryMeans): Promise<Check> 
   const age = ({ vmId, jobId }: RepositoryId): number =>
     changed.get(jobId === undefined ? String(vmId) : `job_${jobId}`) ?? 0;
   const newest = [...all].sort((a, b) => age(b) - age(a)).slice(0, OPENED_AT_MOST);
+  const closed: string[] = [];
+  let refused: DriverError | undefined;
   for (const { vmId, jobId } of newest) {
     const repository = means.repositories.local(vmId, jobId);
     const failure = await repository
       .run(restic.snapshots(repository.access, { ids: [], tag: undefined }, []))
       .then(() => undefined, asDriverError);
     if (failure?.kind === 'noProgram') return { state: 'not examined', says: 'restic must be on the front-end first' };
-    if (failure !== undefined) throw failure;
+    if (failure === undefined) continue;
+    if (failure.kind !== 'password') throw failure;
+    refused ??= failure;
+    closed.push(repository.path);
+  }
+  if (refused !== undefined) {
+    if (closed.length === newest.length) throw refused;
+    // The attribute is right for the others: a new one would close them.
+    const says = `RESTIC_PASSWORD opens ${newest.length - closed.length} of ${newest.length} repositories, but not ${closed.join(', ')}`;
+    const hint =
+      'Somebody has given that one another password: change it back to RESTIC_PASSWORD there, with restic key passwd';
+    return { state: 'failure', says, hint };
   }
   const count =
     newest.length === all.length

@@ -137,7 +137,9 @@ class ServerLinks {
       const one = await this.#look(parts.slice(0, length).join('/'));
       if (one === undefined || one.quotaBytes === 0 || one.usedBytes < one.quotaBytes * REACHED_SHARE) continue;
       if (one.name === this.#own)
-        return { hint: `The quota of ${one.name} is reached: raise ZFS_QUOTA of the datastore, or remove old backups` };
+        return {
+          hint: `The quota of ${one.name} is reached: raise ZFS_QUOTA of the datastore, which the next backup sets, or remove old ones`,
+        };
       const command = `zfs set quota=${one.quotaBytes * 2} ${one.name}`;
       const hint = `The quota of ${one.name} is reached: raise it, or remove old backups`;
       return { hint, mend: { ...this.#byRoot(command), when: hint } };

@@ -135,6 +135,7 @@ t.test('login and clock', async (t) => {
   t.match(await clock(['date'], now - 3600), {
     state: 'failure',
     says: /^36\d\d s behind that/,
+    hint: /every machine says so, it is the clock of the front-end/,
     mend: { commands: [{ asRoot: true, on: 'host1' }] },
   });
   t.match(await clock([], now), { state: 'not examined' });
@@ -167,6 +168,7 @@ t.test('programs: missing, too old, and those that can be done without', async (
   t.match((await look(['sh', 'tool', 'flock', 'nice-to-have'], '3.1.2'))[0], {
     state: 'failure',
     says: /3\.1\.2 is too old: 3\.1\.3 or newer/,
+    hint: /no newer one, put it into \/usr\/local\/bin there/,
     mend,
   });
   t.match((await look(['sh', 'nice-to-have'], ''))[0], {
