@@ -9,8 +9,8 @@ import type { Inventory } from '../../../lib/engine/inventory';
 import { pointOfLayout } from '../../../lib/engine/inventory-points';
 import { DriverError } from '../../../lib/errors';
 import type { Host } from '../../../lib/host/host';
-import { LocalHost } from '../../../lib/host/local';
 import type { AbsolutePath, DiskId, VmId } from '../../../lib/opennebula/ids';
+import { localHost } from '../../helpers/local-host';
 import { NO_ONED, runOn } from './stored-world';
 
 /** Raw disks of 1 MiB; they need no qemu-img. */
@@ -19,10 +19,7 @@ const DISKS = [0, 1] as DiskId[];
 const VM_XML = `<VM><ID>7</ID><TEMPLATE>${DISKS.map((id) => `<DISK><DISK_ID>${id}</DISK_ID><SIZE>1</SIZE></DISK>`).join('')}</TEMPLATE><USER_TEMPLATE/></VM>`;
 
 /** The machine on which restore runs. */
-const local: Host = new LocalHost({
-  ...{ env: process.env, signal: new AbortController().signal, supervision: { stallSeconds: 0, marker: undefined } },
-  trace: () => {},
-});
+const local: Host = localHost();
 
 /** Two full backups of VM 7, `a0` and `b0`, whose disks hold that letter; a disk comes by `download`. */
 function backups(

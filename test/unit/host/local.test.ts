@@ -1,5 +1,4 @@
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -18,25 +17,15 @@ import t from 'tap';
 import type { Command } from '../../../lib/command/command';
 import { DriverError } from '../../../lib/errors';
 import { LocalHost } from '../../../lib/host/local';
-import { Shelf } from '../../../lib/host/shelf';
-import { makeTemporaryFolder } from '../../../lib/host/temporary-folder';
 import { parseAbsolutePath } from '../../../lib/opennebula/ids';
 import { Secret } from '../../../lib/secret';
 import { failure } from '../../helpers/failure';
+import { localHost as host } from '../../helpers/local-host';
 import { waitFor } from '../../helpers/waits';
 
 const folder = mkdtempSync(join(tmpdir(), 'one-backup-unit-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const path = (name: string) => parseAbsolutePath(join(folder, name), 'a path');
-
-function host(signal = new AbortController().signal, env = process.env): LocalHost {
-  return new LocalHost({
-    env,
-    signal,
-    supervision: { stallSeconds: 0, marker: undefined },
-    trace: () => {},
-  });
-}
 
 function sh(script: string, more: Partial<Command<string>> = {}): Command<string> {
   return { argv: ['sh', '-c', script], purpose: 'try something', parse: ({ stdout }) => stdout, dryRun: '', ...more };
@@ -212,43 +201,4 @@ t.test('files: complete or not there, links as links, nearest parent for the spa
   await files.remove(path('a'));
   await t.rejects(files.list(path('a'), []), failure('notFound', /does not exist/));
   await t.rejects(files.rename(path('x'), path('y')), failure('notFound'));
-});
-
-t.test(
-  'a temporary folder goes when told, when the action is aborted, and waits for who still writes into it',
-  async (t) => {
-    const parent = path('tmp');
-    const kept = await makeTemporaryFolder(host(), parent, 'try-');
-    t.equal(statSync(kept.path).mode & 0o777, 0o700);
-    mkdirSync(join(kept.path, 'deep/er'), { recursive: true });
-    writeFileSync(join(kept.path, 'deep/er/file'), 'x');
-    await kept.remove();
-    t.notOk(existsSync(kept.path));
-    const abort = new AbortController();
-    const aborted = await makeTemporaryFolder(host(abort.signal), parent, 'try-');
-    abort.abort(new DriverError('cancelled', 'enough'));
-    for (let n = 0; n < 300 && existsSync(aborted.path); n++) await sleep(100);
-    t.notOk(existsSync(aborted.path));
-    await t.rejects(makeTemporaryFolder(host(), parseAbsolutePath('/proc/nowhere', 'p'), 'x-'), failure('failed'));
-  },
-);
-
-t.test('the shelf gives what was put on it once, and nothing of anybody else', async (t) => {
-  const shelfOf = (key: string): Shelf => new Shelf(host(), true, path('tmp'), key);
-  const onShelf = (): string[] => readdirSync(path('tmp')).filter((name) => name.startsWith('one-backup-shelf'));
-  const shelf = shelfOf('key');
-  t.notOk(await shelf.take(path('tmp/taken')));
-  writeFileSync(path('tmp/one'), 'merged', { mode: 0o644 });
-  await shelf.put(path('tmp/one'));
-  t.notOk(await shelfOf('other key').take(path('tmp/taken')));
-  t.ok(await shelfOf('key').take(path('tmp/taken')));
-  t.equal(readFileSync(path('tmp/taken'), 'utf8'), 'merged');
-  t.equal(statSync(path('tmp/taken')).mode & 0o777, 0o600);
-  t.notOk(await shelf.take(path('tmp/again')));
-  writeFileSync(path('tmp/open'), 'merged');
-  await shelf.put(path('tmp/open'));
-  chmodSync(path(`tmp/${onShelf()[0]}`), 0o644);
-  t.notOk(await shelf.take(path('tmp/again')), 'others could have written it');
-  await shelf.clear();
-  t.strictSame(onShelf(), []);
 });
