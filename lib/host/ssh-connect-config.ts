@@ -9,6 +9,9 @@ import type { SshTarget } from './ssh-config';
 import type { SshEnv } from './ssh-program';
 import { openSocket } from './ssh-socket';
 
+/** ssh-copy-id has to log in itself. */
+export const KEYS_ONLY = "Where no password is taken, add the key's .pub file to ~/.ssh/authorized_keys there by hand";
+
 /** A connection that is ready to be made. */
 export interface Ssh2Config {
   /** For `Client.connect` of ssh2 or ssh2-sftp-client, once. */
@@ -144,9 +147,6 @@ function refusedLogin(target: SshTarget, login: Omit<SshLogin, 'agent'>, cause: 
     cause,
   });
 }
-
-/** ssh-copy-id has to log in itself. */
-export const KEYS_ONLY = "Where no password is taken, add the key's .pub file to ~/.ssh/authorized_keys there by hand";
 
 function withWarning(commands: Mend['commands']): Mend {
   if (commands.some(({ command }) => command.startsWith('ssh-copy-id'))) return { commands, when: KEYS_ONLY };

@@ -90,8 +90,7 @@ async function passwordCheck(host: Host, means: InventoryMeans): Promise<Check> 
     if (closed.length === newest.length) throw refused;
     // The attribute is right for the others: a new one would close them.
     const says = `RESTIC_PASSWORD opens ${newest.length - closed.length} of ${newest.length} repositories, but not ${closed.join(', ')}`;
-    const hint =
-      'Somebody has given that one another password: change it back to RESTIC_PASSWORD there, with restic key passwd';
+    const hint = 'Somebody has given those another password: change it back to RESTIC_PASSWORD, with restic key passwd';
     return { state: 'failure', says, hint };
   }
   const count =

@@ -19,12 +19,14 @@ export async function abandonedDatasets(
   remove: (vmId: VmId) => Promise<void>,
 ): Promise<Leftover[]> {
   const [root] = listed;
+  // What somebody has a snapshot of, or a dataset below, is a VM's that has backups, or not ours to judge.
+  const used = new Set(
+    listed.map(({ name, snapshot }) => (snapshot === undefined ? name.slice(0, name.lastIndexOf('/')) : name)),
+  );
   const left: Leftover[] = [];
   for (const { name, usedBytes, snapshot } of listed) {
     const vm = /^\/([0-9]+)$/.exec(name.slice(root?.name.length))?.[1];
-    if (vm === undefined || snapshot !== undefined || usedBytes < LEAST_BYTES) continue;
-    // One that somebody else has snapshots of, or datasets below, is not ours to judge.
-    if (listed.some((other) => other.name.startsWith(`${name}/`) || (other.name === name && other.snapshot))) continue;
+    if (vm === undefined || snapshot !== undefined || used.has(name) || usedBytes < LEAST_BYTES) continue;
     const vmId = parseVmId(vm, 'the name of a dataset', 'failed');
     if (await server.run(isLocked(joinPath(place, INCOMING, vmId, '.lock')))) continue;
     left.push({
