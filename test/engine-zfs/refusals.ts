@@ -159,7 +159,9 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
   });
 
   await t.test('a backup that somebody reads, or holds', async (t) => {
-    const [source = ''] = kept.chain.map((one) => one.source);
+    const other = await extend(bed, bed.open(), none(VM), first);
+    kept = { ...kept, chain: [...kept.chain, ...other.chain] };
+    const [source = '', another = ''] = kept.chain.map((one) => one.source);
     const folder = `/tank/blank/100/${VM}/.zfs/snapshot/one-backup-${source}`;
     await machine.sh(`zfs hold theirs tank/blank/100/${VM}@one-backup-${source}`);
     const failure = await bed
@@ -170,10 +172,13 @@ export async function testRefusals(t: Test, { machine, bed }: ZfsWorld, story: S
         (error: Error) => error,
       );
     t.match(failure?.message, /^cannot destroy the snapshots: .*being held.*release it there by hand/);
-    await samePoint(t, bed, kept, second, story);
-    const holds = `zfs holds -H tank/blank/100/${VM}@one-backup-${source} | cut -f 2 | sort | paste -sd,`;
-    t.equal(await machine.sh(holds), 'one-backup,theirs', 'it is held as before');
-    t.equal(await machine.sh(`ls /tank/blank/100/.backups/${VM}`), source, 'and noted');
+    await samePoint(t, bed, other, first, story);
+    const holds = (one: string): Promise<string> =>
+      machine.sh(`zfs holds -H tank/blank/100/${VM}@one-backup-${one} | cut -f 2 | sort | paste -sd,`);
+    t.equal(await holds(source), 'one-backup,theirs', 'it is held as before');
+    t.equal(await holds(another), 'one-backup', 'and so is one that nobody else holds');
+    const noted = (await machine.sh(`ls /tank/blank/100/.backups/${VM}`)).split('\n');
+    t.strictSame(noted.sort(), [source, another].sort(), 'both are noted');
     await machine.sh(`zfs release theirs tank/blank/100/${VM}@one-backup-${source}`);
     await machine.sh(`(exec 9<${folder}/disk.0; sleep 4) >/dev/null 2>&1 &`);
     await bed.open().remove(imageOf(kept));
