@@ -2,6 +2,7 @@ import { copyFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promise
 import type { Test } from 'tap';
 import type { BackupSource } from '../../lib/engine/engine';
 import { DriverError, type ErrorKind } from '../../lib/errors';
+import { failure } from '../helpers/failure';
 import { folderBytes } from './bed';
 import type { Duty } from './duty';
 import {
@@ -91,6 +92,25 @@ export const STORING: readonly Duty[] = [
       t.strictSame(bed.leftovers(), []);
       const stored = await bed.open().backup(naming(kept.chain[3]?.source));
       await samePoint(t, bed, joined(kept, story.chain[4], stored), story.chain[4], story);
+      await bed.close();
+    },
+  },
+  {
+    name: 'an increment of a disk that its parent lacks is refused',
+    async run(t, { story, empty }) {
+      const bed = await empty();
+      const [full, , third] = story.chain;
+      const kept = await extend(bed, bed.open(), { vmId: VM, jobId: JOB, chain: [], stages: [] }, full);
+      const before = bed.stored();
+      const parentSource = async () => kept.chain[0]?.source;
+      const orphan = bed.open().backup({ ...(await lay(bed, kept, third)), parentSource });
+      const says = /^disk 1 comes as an increment, and increment 0, which it builds on, has no such disk .*--reset/;
+      await t.rejects(orphan, failure('notFound', says));
+      t.strictSame(bed.stored(), before, 'nothing of it is stored');
+      t.strictSame(bed.leftovers(), []);
+      const added = { ...(await lay(bed, kept, story.chain[1])), parentSource };
+      const more = joined(kept, story.chain[1], await bed.open().backup(added));
+      await samePoint(t, bed, more, story.chain[1], story);
       await bed.close();
     },
   },

@@ -9,8 +9,8 @@ import type {
   StoredBackup,
   StoredFile,
 } from '../../lib/engine/engine';
-import { parentIsGone } from '../../lib/engine/parent';
-import { examineStaging } from '../../lib/engine/staging';
+import { parentIsGone, proveDisks } from '../../lib/engine/parent';
+import { examineStaging, type Staged } from '../../lib/engine/staging';
 import { DriverError } from '../../lib/errors';
 import { abortReason } from '../../lib/host/execute';
 import type { Host, Space } from '../../lib/host/host';
@@ -85,17 +85,21 @@ export class MemoryEngine implements Engine {
       files.set(path, readFileSync(path));
     }
     await this.step('store');
-    await this.proveParent(source);
+    await this.proveParent(source, staged.files);
     const stored = this.keep({ vmId: source.vm.id, jobId: source.jobId, replaces: [], files });
     return { source: stored.source, sizeMb: Math.ceil(staged.totalBytes / 2 ** 20), format: staged.format };
   }
 
-  protected async proveParent({ vm, parentSource }: BackupSource): Promise<void> {
+  protected async proveParent(source: BackupSource, files: Staged['files']): Promise<void> {
+    const { vm, parentSource } = source;
     if (vm.parentId === undefined) return;
     const parent = await parentSource();
     const own = [...this.context.store.backups.values()].filter(({ vmId }) => vmId === vm.id);
     const isIt = ({ source, replaces }: Held): boolean => source === parent || replaces.some((one) => one === parent);
     if (!own.some((held) => parent === undefined || isIt(held))) throw parentIsGone(vm, 'memory');
+    const held = parent === undefined ? undefined : own.find(isIt);
+    const { host } = this.context;
+    if (held !== undefined) await proveDisks(source, files, [...held.files.keys()].map(nameOf), { host, server: host });
   }
 
   async discard(_vmId: VmId, _jobId: JobId | undefined, source: string): Promise<void> {

@@ -1,4 +1,9 @@
-/** What a run of tap counted, over all files. */
+import type { FileResult } from './test-file';
+
+/** Of a line on stderr: Node shows a packed source line whole. */
+const LINE_LIMIT = 300;
+
+/** What a test file counted, or all of them together. */
 export interface Totals {
   readonly pass: number;
   readonly fail: number;
@@ -6,59 +11,39 @@ export interface Totals {
   readonly todo: number;
 }
 
+/** What a file counted; one that failed otherwise, or counted nothing, counts as one failure at least. */
+export function totalsOf({ lines, failure }: FileResult): Totals {
+  const said = lines.findLast((line) => line.startsWith('# { total:')) ?? '';
+  const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(said)?.[1] ?? 0);
+  const counted = { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo') };
+  const isLost = failure !== undefined || counted.pass + counted.skip + counted.todo === 0;
+  return { ...counted, fail: Math.max(counted.fail, isLost ? 1 : 0) };
+}
+
+/** Adds up. */
+export function sum(all: readonly Totals[]): Totals {
+  const add = (name: keyof Totals) => all.reduce((total, one) => total + one[name], 0);
+  return { pass: add('pass'), fail: add('fail'), skip: add('skip'), todo: add('todo') };
+}
+
 /**
- * Makes tap's raw report short: one line per test file, the reasons of what was skipped, and all of what failed.
- * (tap's own reporters draw for a terminal, and say nothing at all on a CI machine.)
+ * What is printed of a file: a line, and the reasons of what was skipped; of one that failed all that failed, and what it
+ * wrote to stderr. (tap's own reporters draw for a terminal, and say nothing at all on a CI machine.)
  */
-export class TapReport {
-  #totals: Totals = { pass: 0, fail: 0, skip: 0, todo: 0 };
-  #block: string[] = [];
-  readonly #files = new Set<string>();
-  readonly #print: (text: string) => void;
-
-  constructor(print: (text: string) => void) {
-    this.#print = print;
+export function reportOf(result: FileResult, place: string): string[] {
+  const { file, lines, complaints, failure, durationMs } = result;
+  const point = `${place} - ${file} # ${(durationMs / 1000).toFixed(1)} s`;
+  if (totalsOf(result).fail === 0) {
+    const open = lines.filter((line) => /^\s*ok .*# (SKIP(?! filter:)|TODO)\b/.test(line));
+    return [`ok ${point}`, ...open.map((line) => `    ${line}`)];
   }
-
-  get totals(): Totals {
-    return this.#totals;
-  }
-
-  /** Tells whether anything was reported of a file: when one hits its time limit, tap forgets some of those after it. */
-  has(file: string): boolean {
-    return this.#files.has(file);
-  }
-
-  /** Takes the next line. A file's block ends with its `ok`; after `not ok`, its details still follow. */
-  line(line: string): void {
-    if (line.startsWith('# Subtest: ')) this.end();
-    const point = /^(?:not )?ok \d+ - (\S+)/.exec(line)?.[1];
-    if (point !== undefined) this.#files.add(point);
-    if (line.startsWith('# { total:')) this.#totals = readTotals(line);
-    this.#block.push(line);
-    if (/^ok /.test(line)) this.end();
-  }
-
-  /** Prints what is still held back. */
-  end(): void {
-    const block = this.#block;
-    this.#block = [];
-    for (const line of block.some((text) => /^(not ok|Bail out!) ?/.test(text)) ? failures(block) : passes(block)) {
-      this.#print(`${line}\n`);
-    }
-  }
-}
-
-function readTotals(line: string): Totals {
-  const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(line)?.[1] ?? 0);
-  return { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo') };
-}
-
-/** `ok 3 - test/x.test.ts # time=89.3ms`, and indented lines of what was skipped. */
-function passes(block: readonly string[]): string[] {
-  const last = block.filter((line) => line.startsWith('ok '));
-  const open = block.filter((line) => /^\s+ok .*# (SKIP|TODO)\b/.test(line));
-  return [...last, ...open];
+  const stderr = complaints.trimEnd() === '' ? [] : complaints.trimEnd().split('\n');
+  return [
+    `not ok ${point}`,
+    ...failures(lines).map((line) => `    ${line}`),
+    ...stderr.map((line) => `    # stderr: ${line.slice(0, LINE_LIMIT)}`),
+    ...(failure === undefined ? [] : [`    # ${failure}`]),
+  ];
 }
 
 /** Everything but the passed tests, the headings that nothing is left below, and what only repeats a failure inside. */

@@ -4,10 +4,11 @@ import type { BackupSummary } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import { joinPath } from '../../opennebula/ids';
 import { formatManifest } from '../../opennebula/manifest';
+import { nameOf } from '../chain-files';
 import type { BackupSource, StoredBackup } from '../engine';
 import { manifestOf } from '../manifests';
-import { parentIsGone } from '../parent';
-import { examineStaging, writeManifest } from '../staging';
+import { parentIsGone, proveDisks } from '../parent';
+import { examineStaging, type Staged, writeManifest } from '../staging';
 import { snapshotsOf, vmTag } from './chain';
 import { createRepository } from './create';
 import { factsTag } from './facts';
@@ -47,7 +48,7 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
   // Connects to the backup server while restic works, too.
   const listed = context.dryRun ? undefined : repository.snapshotFiles(means.server);
   const before = listed?.catch(() => undefined);
-  const proven = listed === undefined ? undefined : proveParent(source, listed, means);
+  const proven = listed === undefined ? undefined : proveParent(source, examined.files, listed, means);
   proven?.catch(() => {}); // awaited when restic has ended
   const ownTag = factsTag(manifest, staged.totalBytes, randomBytes(8).toString('hex'));
   try {
@@ -69,20 +70,26 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
 
 /**
  * Makes sure that what an increment builds on is stored: the snapshot that oned names, or what a flatten of which oned
- * never heard has put in its place; where oned does not say, any snapshot at all. Throws `notFound`.
+ * never heard has put in its place; where oned does not say, any snapshot at all. What disks it has costs a call of restic;
+ * a VM that has only one is spared it. Throws `notFound`.
  */
 async function proveParent(
-  { vm, parentSource }: BackupSource,
+  source: BackupSource,
+  staged: Staged['files'],
   listed: Promise<readonly string[]>,
   { repository, server }: BackupMeans,
 ): Promise<void> {
+  const { vm, diskIds, parentSource } = source;
   if (vm.parentId === undefined) return;
   const ids = await listed;
-  const parent = await parentSource();
-  if (parent === undefined ? ids.length > 0 : ids.some((id) => id.startsWith(parent))) return;
+  const named = await parentSource();
+  const isThere = named === undefined ? ids.length > 0 : ids.some((id) => id.startsWith(named));
+  if (isThere && (named === undefined || diskIds.length === 1)) return;
   const all = ids.length === 0 ? [] : snapshotsOf(await repository.snapshots([], vm.id, []), vm.id);
-  if (all.some(({ replaces }) => replaces.some((one) => one === parent))) return;
-  throw parentIsGone(vm, server.name);
+  const parent = all.find(({ id, replaces }) => id.startsWith(named ?? '-') || replaces.some((one) => one === named));
+  if (parent === undefined) throw parentIsGone(vm, server.name);
+  const names = (await repository.filesOf(parent)).map(nameOf);
+  await proveDisks(source, staged, names, { host: repository.host, server });
 }
 
 /** Creates the repository if that is what is missing, which costs nothing when it exists. Throws `notFound` for an increment. */

@@ -4,7 +4,7 @@ import { formatManifest, MANIFEST_FILE } from '../../opennebula/manifest';
 import type { BackupSource, EngineContext, StoredBackup } from '../engine';
 import { type Filling, fillFolder, newSource } from '../filling';
 import { manifestOf, sizeMbOf } from '../manifests';
-import { parentIsGone } from '../parent';
+import { parentIsGone, proveDisks } from '../parent';
 import { examineStaging, type Staged } from '../staging';
 import { transfer } from '../transfer';
 import type { RsyncConfig } from './config';
@@ -27,13 +27,26 @@ export interface BackupMeans {
 export async function backUp(source: BackupSource, means: BackupMeans): Promise<StoredBackup> {
   const { host, folder, context } = means;
   const staged = await examineStaging(host, source);
-  if (source.vm.parentId !== undefined && !context.dryRun && !(await folder.holds(await source.parentSource())))
-    throw parentIsGone(source.vm, folder.server.name);
+  if (source.vm.parentId !== undefined && !context.dryRun) await proveParent(source, staged, means);
   const name = newSource();
   const fill = (filling: Filling): Promise<void> => receive(source, staged, filling, means);
   const files = staged.files.filter(({ diskId }) => diskId !== undefined);
   await fillFolder(folder, name, { by: 'transfer', files }, 'publish', fill, context);
   return { source: name, sizeMb: sizeMbOf(staged.files), format: staged.format };
+}
+
+/**
+ * Makes sure that what an increment builds on is stored, with all its disks; where oned does not say what that is, any
+ * backup. Throws `notFound`.
+ */
+async function proveParent(source: BackupSource, { files }: Staged, { host, folder }: BackupMeans): Promise<void> {
+  const { server } = folder;
+  const named = await source.parentSource();
+  if (named === undefined && !(await folder.isEmpty())) return;
+  const parent = named === undefined ? undefined : await folder.holding(named);
+  if (parent === undefined) throw parentIsGone(source.vm, server.name);
+  const names = (await folder.filesOf(parent)).map(({ name }) => name);
+  await proveDisks(source, files, names, { host, server });
 }
 
 async function receive(source: BackupSource, staged: Staged, filling: Filling, means: BackupMeans): Promise<void> {

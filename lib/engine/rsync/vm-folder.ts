@@ -38,13 +38,16 @@ export class VmFolder {
     return resolveChain(isHere ? all.map((source) => toStored(source)) : await this.stored(chain), chain, this.#vmId);
   }
 
-  /** Whether a backup is there, or one that a flatten merged it into; undefined: whether there is any at all. */
-  async holds(source: string | undefined): Promise<boolean> {
+  /** The name of a backup where it is there, or of the one that a flatten merged it into. */
+  async holding(source: string): Promise<string | undefined> {
     const names = await this.#sources([]);
-    if (source === undefined || names.length === 0) return names.length > 0;
-    return (
-      names.includes(source) || (await this.stored([], 'even damaged')).some((one) => one.replaces.includes(source))
-    );
+    if (names.length === 0 || names.includes(source)) return names.find((name) => name === source);
+    return (await this.stored([], 'even damaged')).find(({ replaces }) => replaces.includes(source))?.source;
+  }
+
+  /** Whether no backup is there at all. */
+  async isEmpty(): Promise<boolean> {
+    return (await this.#sources([])).length === 0;
   }
 
   /** All backups of the VM, with what they replace. `even damaged`: what cannot be read replaces nothing. */

@@ -6,13 +6,18 @@ import * as zfs from '../../command/zfs';
 import { NEWER_EXIST } from '../../command/zfs-failure';
 import { DriverError } from '../../errors';
 import type { Host } from '../../host/host';
-import { type AbsolutePath, joinPath, parseAbsolutePath } from '../../opennebula/ids';
+import { type AbsolutePath, type DiskId, joinPath, parseAbsolutePath } from '../../opennebula/ids';
 import { MANIFEST_FILE, type ManifestFile, parseManifest } from '../../opennebula/manifest';
+import { parentLacksDisk } from '../parent';
 import { type Backup, ifMissing, type State, type VmDataset } from './vm-dataset';
 
 /** How a file of a backup is called in its VM's dataset: there is one of a disk, and so no number of an increment. */
 function nameOf({ name, diskId }: ManifestFile): string {
   return diskId === undefined ? name : `disk.${diskId}`;
+}
+
+function isOfDisk(file: ManifestFile): file is ManifestFile & { readonly diskId: DiskId } {
+  return file.diskId !== undefined;
 }
 
 /** What is applied to a VM's dataset. */
@@ -36,7 +41,7 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   const { lock, folder, files, parent } = application;
   await bringTo(parent ?? state.backups.at(-1), dataset, state, lock);
   await server.files.remove(joinPath(mountpoint, MANIFEST_FILE)); // from now on it is known to be unfinished
-  const disks = files.filter(({ diskId }) => diskId !== undefined);
+  const disks = files.filter(isOfDisk);
   const inDryRun = { type: 'file' as const, modifiedAt: 0 };
   const dryRun = (parent === undefined ? [] : disks).map((disk) => ({ ...disk, name: nameOf(disk), ...inDryRun }));
   const held = new Set((await server.files.list(mountpoint, dryRun)).map(({ name }) => name));
@@ -45,7 +50,8 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
     const staged = joinPath(folder, disk.name);
     const paths = held.has(target) ? [staged, joinPath(mountpoint, target)] : [staged];
     const [added, current] = (await server.run(readHeaders(paths))) as [DiskHeader, DiskHeader | undefined];
-    if (parent !== undefined && current === undefined && added.hasBacking) throw lacksParent(disk, parent, server);
+    if (parent !== undefined && current === undefined && added.hasBacking)
+      throw parentLacksDisk(disk.diskId, parent.properties.increment, server.name);
     // A disk that the parent does not have was added to the VM: its first file is all of it.
     if (parent === undefined || current === undefined)
       await writeFull(added, joinPath(mountpoint, target), current, server, lock);
@@ -60,18 +66,6 @@ export async function apply(dataset: VmDataset, state: State, application: Appli
   );
   const kept = files.map(nameOf);
   await server.run(removeOthers(mountpoint, kept));
-}
-
-/**
- * The error for an increment of a disk that the parent does not have, as when BACKUP_VOLATILE was off for one backup: what
- * it builds on is nowhere, and taken for all of the disk it would restore to another one.
- */
-function lacksParent({ diskId }: ManifestFile, { properties }: Backup, server: Host): DriverError {
-  return new DriverError(
-    'notFound',
-    `disk ${diskId} comes as an increment, and increment ${properties.increment}, which it builds on, has no such disk`,
-    { host: server.name, hint: 'Begin a new chain with: onevm backup --reset' },
-  );
 }
 
 /**
