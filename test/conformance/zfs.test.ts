@@ -4,6 +4,7 @@ import { zfsBed } from './zfs-bed';
 /** The machine is emulated, and slow: those where ZFS differs from the others. `npm run soak` runs all. */
 const DUTIES = [
   'the first backup of a datastore',
+  'an increment of a disk that its parent lacks is refused',
   'two first backups at once into one job',
   'every point in time restores',
   'URLs say all that a download needs',
