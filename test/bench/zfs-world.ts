@@ -76,8 +76,7 @@ export class ZfsBenchWorld {
     const now = `echo $(($(zfs get -Hpo value used ${this.#dataset(VMS[1024])}) + $(du -scB1 /tmp /var/tmp | tail -n 1 | cut -f 1)))`;
     const before = Number(await this.#machine.sh(`rm -f /run/over; zpool sync; ${now}`));
     const most = this.#machine.sh(`while [ ! -e /run/over ]; do ${now}; sleep 0.1; done | sort -n | tail -n 1`);
-    await this.download();
-    await this.#machine.sh('touch /run/over');
+    await this.download().finally(() => this.#machine.sh('touch /run/over'));
     return Number(await most) - before;
   }
 
