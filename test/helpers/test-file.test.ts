@@ -1,7 +1,9 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { reportOf, sum, totalsOf } from './tap-report';
 import { type FileResult, runTestFile } from './test-file';
+import { waitFor } from './waits';
 
 const ROOT = join(__dirname, '../..');
 
@@ -49,14 +51,24 @@ t.test('no failure is lost', async (t) => {
   }
 });
 
-t.test('a stopped run ends the file and all that it started', async (t) => {
+t.test('a stopped file removes what it made, and nothing of it goes on', async (t) => {
   const folder = t.testdir({
-    'long.ts': `import t from 'tap';\nt.test('long', () => new Promise(() => setInterval(() => {}, 1000)));\n`,
+    'long.ts': `import { spawn } from 'node:child_process';
+      import { rmSync, writeFileSync } from 'node:fs';
+      import t from 'tap';
+      const { pid } = spawn('sleep', ['600'], { stdio: 'ignore' });
+      process.on('exit', () => rmSync(__dirname + '/made'));
+      t.test('long', () => new Promise(() => setInterval(() => writeFileSync(__dirname + '/made', String(pid)), 100)));`,
   });
-  const stop = new AbortController();
+  const [made, stop] = [join(folder, 'made'), new AbortController()];
   const running = runTestFile(join(folder, 'long.ts'), { root: ROOT, limitMs: 600_000, env: {}, signal: stop.signal });
+  await waitFor('something made', () => existsSync(made) && readFileSync(made, 'utf8') !== '');
+  const pid = Number(readFileSync(made, 'utf8'));
   stop.abort();
   t.match(await running, { failure: 'it was stopped' });
+  t.notOk(existsSync(made));
+  const line = `/proc/${pid}/cmdline`; // empty for one that has ended and that nobody asked after
+  await waitFor('its end', () => !existsSync(line) || readFileSync(line, 'utf8') === '');
 });
 
 t.test('totals add up', async (t) => {

@@ -17,7 +17,7 @@ export interface FileResult {
 const COMPLAINTS_BYTES = 16 * 1024;
 /** The runner's own limit comes after that of tap, which can say what it waited for. */
 const GRACE_MS = 60_000;
-/** How long a process that outlives the file may hold its output open. */
+/** How long a file that was told to end may take, and a process that outlives it may hold its output open. */
 const HELD_MS = 5_000;
 
 /**
@@ -31,20 +31,25 @@ export async function runTestFile(
   const begin = performance.now();
   // A file with authorities for downloads, which no test makes, would double the time that each Node takes to start.
   const { NODE_EXTRA_CA_CERTS: _none, ...inherited } = process.env;
-  const child = spawn(process.execPath, ['--require', 'tsx/cjs', '--enable-source-maps', file], {
+  const preloaded = ['tsx/cjs', require.resolve('./exit-on-term')].flatMap((module) => ['--require', module]);
+  const child = spawn(process.execPath, [...preloaded, '--enable-source-maps', file], {
     cwd: root,
     env: { ...inherited, ...env, TAP: '1', TAP_TIMEOUT: String(limitMs / 1000) },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
   let ending: string | undefined;
-  const end = (why: string) => (): void => {
-    ending ??= why;
+  const kill = (signal: NodeJS.Signals): void => {
     try {
-      process.kill(-(child.pid ?? Number.NaN), 'SIGKILL');
+      process.kill(-(child.pid ?? Number.NaN), signal);
     } catch {
       // it has ended
     }
+  };
+  const end = (why: string) => (): void => {
+    ending ??= why;
+    kill('SIGTERM'); // it removes what it made
+    setTimeout(kill, HELD_MS, 'SIGKILL').unref();
   };
   const timer = setTimeout(end(`it did not end within ${(limitMs + GRACE_MS) / 1000} s`), limitMs + GRACE_MS);
   const stop = end('it was stopped');
@@ -64,6 +69,7 @@ export async function runTestFile(
   });
   clearTimeout(timer);
   signal.removeEventListener('abort', stop);
+  kill('SIGKILL');
   const isWhole = lines.some((line) => /^1\.\.[1-9]/.test(line));
   const failure = ending ?? status ?? (isWhole ? undefined : 'it ended before all its tests had');
   return { file, lines, complaints, failure, durationMs: performance.now() - begin };
