@@ -35,7 +35,7 @@ export class RsyncWorld {
 
   static async start(): Promise<RsyncWorld> {
     delete process.env.NODE_EXTRA_CA_CERTS; // a front-end has none
-    return new RsyncWorld(await startFrontEnd({ driver: 'rsync', sshds: 2 }));
+    return new RsyncWorld(await startFrontEnd({ driver: 'rsync', sshds: 2, usualKeyExchange: true }));
   }
 
   private constructor(frontEnd: FrontEndWorld) {

@@ -28,7 +28,7 @@ export class BenchWorld {
 
   static async start(): Promise<BenchWorld> {
     delete process.env.NODE_EXTRA_CA_CERTS; // a front-end has none; reading one doubles the time that Node takes to start
-    return new BenchWorld(await startFrontEnd({ password: PASSWORD, sshds: 2 }));
+    return new BenchWorld(await startFrontEnd({ password: PASSWORD, sshds: 2, usualKeyExchange: true }));
   }
 
   private constructor(frontEnd: FrontEndWorld) {

@@ -16,11 +16,12 @@ export interface ZfsServers {
  */
 export async function startZfsServers(): Promise<ZfsServers> {
   delete process.env.NODE_EXTRA_CA_CERTS; // a front-end has none
-  const zfs = await startFrontEnd({ driver: 'zfs' });
+  const zfs = await startFrontEnd({ driver: 'zfs', usualKeyExchange: true });
   const machine = zfs.machine as ZfsMachine;
   const { port, knownHostsLine } = machine;
   const rsync = await startFrontEnd({
     driver: 'rsync',
+    usualKeyExchange: true,
     names: ['host1'],
     elsewhere: { server: { port, user: 'oneadmin', knownHostsLine } },
     attributes: { RSYNC_USER: 'oneadmin', RSYNC_TMP_DIR: '/tank/plain' },

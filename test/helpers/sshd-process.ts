@@ -7,6 +7,8 @@ import { hasEnded } from './waits';
 
 /** What a private world of SSH is to be like. */
 export interface WorldOptions {
+  /** Keys are exchanged as OpenSSH does by itself, for what is measured against it. */
+  readonly usualKeyExchange?: boolean;
   /** The names that `ssh NAME` reaches. All are this machine, with one file system. */
   readonly names: readonly string[];
   /** Names of machines that are running already; they must accept the key of the world. */

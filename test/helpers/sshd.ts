@@ -114,7 +114,7 @@ async function buildWorld(
       'BatchMode yes',
       'ForwardAgent yes',
       // OpenSSH's own choice from 9.0 on costs its client some 50 ms of computing for each connection.
-      'KexAlgorithms -sntrup761*,mlkem768*',
+      ...(options.usualKeyExchange === true ? [] : ['KexAlgorithms -sntrup761*,mlkem768*']),
       ...identity.split('\n'),
     ];
     return `${blocks.join('\n')}\nHost *\n${common.map((line) => `  ${line}\n`).join('')}`;
