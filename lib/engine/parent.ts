@@ -3,6 +3,7 @@ import { DriverError } from '../errors';
 import type { Host } from '../host/host';
 import { parseDiskFile } from '../opennebula/backup-url';
 import { type DiskId, joinPath } from '../opennebula/ids';
+import type { ManifestFile } from '../opennebula/manifest';
 import type { VmToBackUp } from '../opennebula/vm';
 import type { BackupSource } from './engine';
 
@@ -35,7 +36,7 @@ export function parentLacksDisk(diskId: DiskId, parentId: string | number | unde
  */
 export async function proveDisks(
   { folder, vm, diskIds }: BackupSource,
-  staged: readonly { readonly name: string; readonly diskId?: DiskId | undefined }[],
+  staged: readonly ManifestFile[],
   parentNames: readonly string[],
   { host, server }: { readonly host: Host; readonly server: Host },
 ): Promise<void> {

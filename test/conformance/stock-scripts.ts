@@ -58,7 +58,7 @@ export function builtScripts(w: FrontEndWorld) {
       const printed = await answer(w.run(w.downloader, [url], ''));
       const file = join(w.folder, `downloaded-${downloads++}`);
       const script = `${printed}\neval "$command" > '${file}' && eval "$clean_command"`;
-      // tap puts its loader into NODE_OPTIONS of all children, which knows no .rb.
+      // Whatever Node is told where the tests run, a front-end's has not heard of.
       await promisify(execFile)('env', ['-u', 'NODE_OPTIONS', 'bash', '-c', script], { env: w.env });
       return file;
     },

@@ -128,7 +128,7 @@ export async function startFrontEnd(options: FrontEndOptions = {}) {
 
     /** Starts a script as oned does: by its path, in a process group of its own, with only the environment of oned. */
     start(script: string, args: readonly string[], stdin: string | undefined, more: NodeJS.ProcessEnv = {}): Running {
-      // tap puts its loader into NODE_OPTIONS of all children: it would slow each script down, and knows no .rb.
+      // Whatever Node is told where the tests run, oned's has not heard of.
       const child = spawn('env', ['-u', 'NODE_OPTIONS', join(built, script), ...args], {
         env: { ...env, ...more },
         cwd: varDir,
