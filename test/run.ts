@@ -13,7 +13,7 @@ import { runTestFile } from './helpers/test-file';
 
 const ROOT = join(__dirname, '..');
 /** For a machine that others use, too; what a test waits for has limits of its own. */
-const SECONDS_PER_FILE = 3000;
+const SECONDS_PER_FILE = { test: 3000, soak: 7200 };
 /** These take longest: begun last, one of them would run alone at the end. */
 const FIRST = ['engine-zfs', 'conformance', 'control', 'faults', 'actions'];
 /** Files that emulate a machine, each of which keeps a processor busy: no more of them at a time than there are. */
@@ -73,15 +73,19 @@ async function runAll(files: readonly string[], jobs: number, env: NodeJS.Proces
   const all: Totals[] = [];
   let machines = 0;
   const next = (): string | undefined => {
-    const isFull = machines >= MACHINES && queue.some((file) => !EMULATES.test(file));
-    const [file] = queue.splice(isFull ? queue.findIndex((one) => !EMULATES.test(one)) : 0, 1);
-    return file;
+    const other = queue.findIndex((file) => !EMULATES.test(file));
+    return queue.splice(machines >= MACHINES && other > 0 ? other : 0, 1)[0];
   };
   const worker = async (): Promise<void> => {
     for (let file = next(); file !== undefined; file = next()) {
       const isMachine = EMULATES.test(file);
       if (isMachine) machines++;
-      const settings = { root: ROOT, limitMs: SECONDS_PER_FILE * 1000, env, signal: stop.signal };
+      const settings = {
+        root: ROOT,
+        limitMs: SECONDS_PER_FILE[env.SOAK === '1' ? 'soak' : 'test'] * 1000,
+        env,
+        signal: stop.signal,
+      };
       const result = await runTestFile(file, settings);
       if (isMachine) machines--;
       all.push(totalsOf(result));
