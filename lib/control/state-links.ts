@@ -56,7 +56,11 @@ async function limitCheck(engine: Engine, limitMb: number, correctedBy: string):
   const usedBytes = totalBytes - freeBytes;
   const says = `LIMIT_MB lets the backups take ${sizeText(limitMb * MB)}, and ${sizeText(usedBytes)} are in use`;
   if (usedBytes < limitMb * MB) return fine(says);
-  return { state: 'failure', says, hint: `Remove old backups, or raise it ${correctedBy}` };
+  return {
+    state: 'failure',
+    says,
+    hint: `Remove old backups or what else takes room there, or raise it ${correctedBy}`,
+  };
 }
 
 /** What removes leftovers; sweep does not know a datastore that oned has not numbered yet. */

@@ -7,7 +7,7 @@ import { type AbsolutePath, joinPath, parseAbsolutePath } from '../opennebula/id
 import { type Check, fine, type Link } from './examination';
 
 /** What is smaller than this takes no backup. */
-const FULL_BELOW_BYTES = 16 * 2 ** 20;
+export const FULL_BELOW_BYTES = 16 * 2 ** 20;
 /** Below this share it is time to do something. */
 const LOW_BELOW_SHARE = 0.05;
 /** So much is written to see whether that works. */
@@ -31,17 +31,17 @@ export function folderLink(host: Host, folder: NeededFolder): Link {
     what: folder.what,
     examine: async () => {
       const there = await nearestFolder(host, folder.path);
-      const space = spaceCheck(await host.files.space(there), there);
+      const space = spaceCheck(await host.files.space(there), there, `${quote(['du', '-xd1', there])} | sort -n`);
       if (space.state === 'failure') return [space];
       return [(await tryToWrite(host, there, folder)) ?? space];
     },
   };
 }
 
-/** What the room somewhere is good for. */
-export function spaceCheck({ freeBytes, totalBytes }: Space, where: string): Check {
+/** What the room somewhere is good for. `whatTakesIt` is the command that shows that there. */
+export function spaceCheck({ freeBytes, totalBytes }: Space, where: string, whatTakesIt: string): Check {
   const says = `${where} has ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}`;
-  const hint = 'Remove old backups or files of others there, or enlarge it';
+  const hint = `Remove old backups or files of others there, or enlarge it. What takes the room says, there: ${whatTakesIt}`;
   if (freeBytes < FULL_BELOW_BYTES) return { state: 'failure', says: `full: ${says}`, hint };
   return freeBytes < totalBytes * LOW_BELOW_SHARE ? { state: 'warning', says, hint } : fine(says);
 }

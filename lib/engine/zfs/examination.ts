@@ -8,15 +8,13 @@ import { asDriverError, type Mend } from '../../errors';
 import type { Host } from '../../host/host';
 import type { EngineContext } from '../engine';
 import { type Check, type Examination, fine, type Link, type Program, type Role } from '../examination';
-import { spaceCheck } from '../examined-folder';
 import { SENDER_PROGRAMS, SERVER_PROGRAMS } from '../known-programs';
 import { throttleLinks, throttlePrograms } from '../throttle-link';
 import type { ZfsConfig } from './config';
 import { mountCheck, templateCheck } from './mount-check';
+import { roomCheck } from './room-check';
 import { checkReadable, ifMissing, mountpointOf } from './vm-dataset';
 
-/** What is full of its quota by this share has reached it: ZFS stops a little before. */
-const REACHED_SHARE = 0.95;
 /** A backup that there is not: for asking what would be allowed. */
 const SAMPLE = '0123456789ab';
 
@@ -123,28 +121,12 @@ class ServerLinks {
     );
   }
 
-  async #space(): Promise<Check> {
-    const { name = this.#own, usedBytes = 0, availableBytes = 0 } = this.#held ?? {};
-    const space = spaceCheck({ freeBytes: availableBytes, totalBytes: usedBytes + availableBytes }, name);
-    if (space.state === 'ok') return space;
-    return { ...space, ...(await this.#limitOf(name)) };
-  }
-
-  /** Whose quota it is that leaves no room, if it is one: of the dataset itself or of one above. */
-  async #limitOf(name: string): Promise<Pick<Check, 'hint' | 'mend'>> {
-    const parts = name.split('/');
-    for (let length = parts.length; length > 0; length--) {
-      const one = await this.#look(parts.slice(0, length).join('/'));
-      if (one === undefined || one.quotaBytes === 0 || one.usedBytes < one.quotaBytes * REACHED_SHARE) continue;
-      if (one.name === this.#own)
-        return {
-          hint: `The quota of ${one.name} is reached: raise ZFS_QUOTA of the datastore, which the next backup sets, or remove old ones`,
-        };
-      const command = `zfs set quota=${one.quotaBytes * 2} ${one.name}`;
-      const hint = `The quota of ${one.name} is reached: raise it, or remove old backups`;
-      return { hint, mend: { ...this.#byRoot(command), when: hint } };
-    }
-    return {};
+  #space(): Promise<Check> {
+    const held = this.#held ?? { name: this.#own, usedBytes: 0, availableBytes: 0 };
+    return roomCheck(held, this.#own, {
+      look: (name) => this.#look(name),
+      byRoot: (command) => this.#byRoot(command),
+    });
   }
 
   /** That the login may do all that backups, flattening and removing do. */

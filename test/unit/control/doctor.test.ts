@@ -184,12 +184,13 @@ t.test('programs: missing, too old, and those that can be done without', async (
 
 t.test('folders: room, and whether something can be written', async (t) => {
   const GiB = 2 ** 30;
-  t.match(spaceCheck({ freeBytes: 4 * GiB, totalBytes: 8 * GiB }, '/x'), {
+  t.match(spaceCheck({ freeBytes: 4 * GiB, totalBytes: 8 * GiB }, '/x', 'du /x'), {
     state: 'ok',
     says: '/x has 4.0 GiB free of 8.0 GiB',
   });
-  t.match(spaceCheck({ freeBytes: GiB, totalBytes: 100 * GiB }, '/x'), { state: 'warning' });
-  t.match(spaceCheck({ freeBytes: 0, totalBytes: GiB }, '/x'), { state: 'failure', says: /^full: / });
+  t.match(spaceCheck({ freeBytes: GiB, totalBytes: 100 * GiB }, '/x', 'du /x'), { state: 'warning' });
+  const full = spaceCheck({ freeBytes: 0, totalBytes: GiB }, '/x', 'du /x');
+  t.match(full, { state: 'failure', says: /^full: /, hint: /says, there: du \/x$/ });
   const path = parseAbsolutePath('/a/datastores/100', 'a path');
   const look = (refusal: DriverError | undefined, there: string) => {
     const files = {
