@@ -43,16 +43,19 @@ export async function destroyBackups(
   const newest = state?.backups.at(-1)?.source;
   const isGone = state !== undefined && (newest === undefined || sources.includes(newest));
   const held = doomed.filter(({ holds }) => holds > 0).map(({ source }) => source);
-  for (const some of zfs.portionsOf(held)) await server.run(zfs.release(access, name, some), options);
-  const left = new Set(held);
+  const released = new Set<string>();
   try {
+    for (const some of zfs.portionsOf(held)) {
+      await server.run(zfs.release(access, name, some), options);
+      for (const source of some) released.add(source);
+    }
     for (const some of zfs.portionsOf(doomed.map(({ source }) => source))) {
       await whileBusy(() => server.run(zfs.destroySnapshots(access, name, some), options), signal);
-      for (const source of some) left.delete(source);
+      for (const source of some) released.delete(source);
     }
   } catch (error) {
-    // One that cannot be destroyed keeps all of its portion, and they are backups as before.
-    for (const some of access.hold ? zfs.portionsOf([...left]) : [])
+    // What cannot be released or destroyed keeps all of its portion, and they are backups as before.
+    for (const some of access.hold ? zfs.portionsOf([...released]) : [])
       await server.run(zfs.hold(access, name, some), { evenAbortedMs: HOLD_AGAIN_LIMIT_MS }).catch(() => {});
     throw error;
   }
