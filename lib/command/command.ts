@@ -30,6 +30,8 @@ export interface Command<T> {
   readonly dryRun: T;
   /** The signal on which the program cleans up after itself; TERM unless said otherwise. */
   readonly softSignal?: 'INT' | 'TERM';
+  /** Set for a program that logs in on another machine: only these get the agent forwarded, so that a backup server never sees it. */
+  readonly logsInElsewhere?: boolean;
   /** Set for a program that waits by design. */
   readonly ignoreStalls?: boolean;
   /** Exit codes beside 0 that are not failures. */

@@ -16,7 +16,7 @@ for file; do
     dd bs=64k count="$pieces" iflag=fullblock of=/dev/null status=none || exit 1
     bytes=$((bytes - pieces * 65536))
     [ "$bytes" -le 0 ] || sleep 1
-  done <"$file"
+  done <"$file" || exit 1
 done`;
 
 /**

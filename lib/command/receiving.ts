@@ -83,7 +83,7 @@ function hold(args: readonly string[], purpose: string): Command<undefined> {
 
 /** The program by which rsync(1) starts itself on the server: it holds the folder, too, for as long as it may write there. */
 export function receiver(folder: AbsolutePath): string {
-  return quote(['flock', '--shared', folder, 'rsync']);
+  return quote(['flock', '--shared', `${folder}/.`, 'rsync']); // flock(1) makes a file where there is nothing, but not of that name
 }
 
 /** Makes a complete folder visible under its final name, once the disk has all of it. */

@@ -49,6 +49,7 @@ export function restic<T>(
     env: { RESTIC_PROGRESS_FPS: '1', ...(maxThreads === undefined ? {} : { GOMAXPROCS: String(maxThreads) }) },
     secrets: { RESTIC_PASSWORD: access.password },
     softSignal: 'INT',
+    logsInElsewhere: sftp !== undefined,
     classify: (outcome, host) => explainResticFailure(outcome, host, access, rest.purpose),
     ...rest,
   };

@@ -55,17 +55,33 @@ export function parseVersion({ stdout }: Outcome): readonly [number, number] {
 
 /** Reads the closing summary of `restic backup --json`. Throws `failed` when there is none: unknown is not success. */
 export function parseSummary(stdout: string): BackupSummary {
-  const message = stdout
+  const summary = stdout
     .split('\n')
-    .map(parseJson)
-    .findLast((one) => one?.message_type === 'summary');
-  const { snapshot_id: id, total_files_processed: files, total_bytes_processed: bytes } = message ?? {};
-  if (typeof id === 'string' && /^[0-9a-f]{8,64}$/.test(id) && typeof files === 'number' && typeof bytes === 'number') {
-    return { snapshot: id.slice(0, 8), files, bytes };
-  }
+    .map(summaryIn)
+    .findLast((one) => one !== undefined);
+  if (summary !== undefined) return summary;
   throw new DriverError('failed', 'restic ended well but named no snapshot: whether the backup was stored is unknown', {
     hint: 'Look with "restic snapshots", and check the version of restic on the host',
   });
+}
+
+/** The summary in a line of `restic backup --json`; undefined for any other line. */
+export function summaryIn(line: string): BackupSummary | undefined {
+  if (!line.includes('"summary"')) return undefined;
+  const {
+    message_type,
+    snapshot_id: id,
+    total_files_processed: files,
+    total_bytes_processed: bytes,
+  } = parseJson(line) ?? {};
+  const isWhole =
+    typeof id === 'string' && /^[0-9a-f]{8,64}$/.test(id) && typeof files === 'number' && typeof bytes === 'number';
+  return message_type === 'summary' && isWhole ? { snapshot: id.slice(0, 8), files, bytes } : undefined;
+}
+
+/** Whether restic could not remove its own lock because it was gone already (0.14 and 0.18 say so, and end well). */
+export function hadLostLock(stderr: string): boolean {
+  return /^Remove\(<lock\/[0-9a-f]+>\) .*(does not exist|no such file)/im.test(stderr);
 }
 
 /** Reads `restic snapshots --json`. */

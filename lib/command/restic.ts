@@ -3,6 +3,7 @@ import { type Command, nothing } from './command';
 import { type ResticAccess, restic } from './restic-access';
 import {
   type BackupSummary,
+  hadLostLock,
   parseFileList,
   parseSnapshots,
   parseSummary,
@@ -26,17 +27,20 @@ export interface BackupInput {
   readonly bytes?: number;
 }
 
+/** What was stored, and whether somebody removed the lock under which it was: then a prune may have taken data of it. */
+export type StoredSummary = BackupSummary & { readonly lostLock: boolean };
+
 /**
  * Stores files as one snapshot: it exists completely or not at all. restic passes over a file that is unchanged since the
  * last snapshot by size, times in nanoseconds, and inode; a staging folder that was filled anew has none of those.
  */
-export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: BackupInput): Command<BackupSummary> {
+export function backup(access: ResticAccess, { files, tags, time, bytes = 0 }: BackupInput): Command<StoredSummary> {
   const args = ['backup', '--json', ...compressionOf(access), ...tags.map((tag) => `--tag=${tag}`)];
   if (time !== undefined) args.push(`--time=${time}`);
   const command = restic(access, [...args, '--', ...files], {
     purpose: 'store the backup',
-    parse: ({ stdout }) => parseSummary(stdout),
-    dryRun: { snapshot: 'SNAPSHOT', files: files.length, bytes },
+    parse: ({ stdout, stderr }) => ({ ...parseSummary(stdout), lostLock: hadLostLock(stderr) }),
+    dryRun: { snapshot: 'SNAPSHOT', files: files.length, bytes, lostLock: false },
   });
   return { ...command, env: { ...command.env, TZ: 'UTC' } };
 }

@@ -36,6 +36,7 @@ export function rsync({ files, to, folder, args, resume, throttle }: Transfer): 
     ],
     env: { LC_ALL: 'C' },
     purpose: resume ? 'go on with the transfer of the backup' : 'transfer the backup',
+    logsInElsewhere: true,
     parse: nothing,
     dryRun: undefined,
     classify: (outcome, host) => explain(outcome, host, to),

@@ -44,6 +44,7 @@ export function askSsh(login: Login): Command<string | undefined> {
   return {
     argv: [...sshAs(login), unbracketed(login.server), '-s', 'sftp'],
     purpose: 'ask ssh why the backup server does not answer',
+    logsInElsewhere: true,
     parse: ({ exitCode, stderr }) => (exitCode === 0 ? undefined : sshReason(stderr)),
     dryRun: undefined,
     accept: [1, 2, 255],

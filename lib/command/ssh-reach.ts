@@ -6,6 +6,7 @@ export function reach(login: Login): Command<string | undefined> {
   return {
     argv: [...sshAs(login), unbracketed(login.server), '-s', 'sftp'],
     purpose: `log in on ${login.server} from there`,
+    logsInElsewhere: true,
     parse: ({ exitCode, stderr }) => (exitCode === 0 ? undefined : stderr),
     dryRun: undefined,
     accept: [1, 2, 255],
@@ -17,6 +18,7 @@ export function countKeys(): Command<number | undefined> {
   return {
     argv: ['ssh-add', '-l'],
     purpose: 'count the keys of the forwarded agent',
+    logsInElsewhere: true,
     parse: ({ exitCode, stdout }) =>
       exitCode === 2 ? undefined : exitCode === 1 ? 0 : stdout.trim().split('\n').length,
     dryRun: 0,

@@ -22,11 +22,22 @@ export const PROGRAMS_VARIABLE = 'ONE_BACKUP_PROGRAMS';
 /**
  * Where programs are found: in PATH, and before that restic where OpenNebula keeps its own build (contract, "Backup URLs").
  * That folder holds the driver's actions too - rm, ls, cp - and must never be in PATH itself.
+ * Anybody can make a folder in /var/tmp: what is there counts only where all of it belongs to root or to who runs this.
  */
 const SEARCH = `PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH
+is_ours() {
+  for place in one one/datastore one/datastore/restic one/datastore/restic/restic; do
+    place=/var/tmp/$place
+    [ ! -O "$place" ] || [ -L "$place" ] || continue
+    owners=$(stat -c %u "$place" && stat -L -c %u "$place") || return 1
+    for owner in $owners; do [ "$owner" = 0 ] || [ "$owner" = "$(id -u)" ] || return 1; done
+  done
+}
 own=
 for folder in "\${${PROGRAMS_VARIABLE}:-/var/tmp/one/datastore/restic}" /var/tmp/one/datastore/restic; do
-  [ -z "$own" ] && [ -f "$folder/restic" ] && [ -x "$folder/restic" ] && own=$folder/restic
+  if [ -z "$own" ] && [ -f "$folder/restic" ] && [ -x "$folder/restic" ]; then
+    [ "$folder" = /var/tmp/one/datastore/restic ] && ! is_ours || own=$folder/restic
+  fi
 done`;
 
 /** What a supervisor that had to find out says on stderr of setpriv(1): that of util-linux before 2.33 has no --pdeathsig. */

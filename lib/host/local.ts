@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { firstOf } from '../abort';
+import { abortController, firstOf } from '../abort';
 import type { Command } from '../command/command';
 import { lookFor, parseFound, type Supervision } from '../command/supervise';
 import { DriverError } from '../errors';
@@ -21,10 +21,12 @@ export interface HostSettings {
 }
 
 /** The signal that ends a run: the action's own; for cleaning up a time limit, and the action's own if it still can fire. */
-export function effectiveSignal(signal: AbortSignal, { evenAbortedMs }: RunOptions): AbortSignal {
+export function effectiveSignal(signal: AbortSignal, { evenAbortedMs }: RunOptions, purpose: string): AbortSignal {
   if (evenAbortedMs === undefined) return signal;
-  const limit = AbortSignal.timeout(evenAbortedMs);
-  return signal.aborted ? limit : firstOf(signal, limit);
+  const limit = abortController();
+  const late = new DriverError('stalled', `cannot ${purpose} within ${evenAbortedMs / 1000} s`);
+  setTimeout(() => limit.abort(late), evenAbortedMs).unref();
+  return signal.aborted ? limit.signal : firstOf(signal, limit.signal);
 }
 
 /** The machine on which the action runs. */
@@ -44,7 +46,7 @@ export class LocalHost implements Host {
     trace(this.name, command);
     const running = start(this.#supervisor.argvOf(command), env);
     this.#supervisor.learnFrom(running.stderr);
-    return execute(command, running, this.name, effectiveSignal(signal, options), options);
+    return execute(command, running, this.name, effectiveSignal(signal, options, command.purpose), options);
   }
 
   async programs(names: readonly string[]): Promise<ReadonlySet<string>> {

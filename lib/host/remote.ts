@@ -44,9 +44,15 @@ export class RemoteHost implements Host {
     const { signal, trace } = this.#settings;
     const sftp = await this.#connect();
     trace(this.name, command);
-    const channel = await this.#start(sftp, quote(this.#supervisor.argvOf(command)));
+    const channel = await this.#start(sftp, quote(this.#supervisor.argvOf(command)), command.logsInElsewhere);
     this.#supervisor.learnFrom(channel.stderr);
-    return execute(command, this.#running(channel), this.name, effectiveSignal(signal, options), options);
+    return execute(
+      command,
+      this.#running(channel),
+      this.name,
+      effectiveSignal(signal, options, command.purpose),
+      options,
+    );
   }
 
   /** Asked with stdin closed from the start: an SFTP-only account runs its SFTP server instead, which then ends at once. */
@@ -118,8 +124,8 @@ export class RemoteHost implements Host {
     return sftp;
   }
 
-  async #start(sftp: SftpClient, line: string): Promise<ClientChannel> {
-    return startProgram(sshOf(sftp), line).catch((cause) => {
+  async #start(sftp: SftpClient, line: string, withAgent = false): Promise<ClientChannel> {
+    return startProgram(sshOf(sftp), line, withAgent).catch((cause) => {
       throw this.#lost(cause);
     });
   }

@@ -82,6 +82,11 @@ export const STORING: readonly Duty[] = [
       const first = await lay(blank, kept, story.chain[4]);
       await refused(t, blank.open().backup(first), 'notFound', 'nothing is stored');
       t.strictSame(blank.stored(), []);
+      const none = { vmId: NEIGHBOUR, jobId: JOB, chain: [], stages: [] };
+      await extend(blank, blank.open(), none, story.neighbour[0]);
+      const second = await lay(blank, kept, story.chain[4]);
+      await refused(t, blank.open().backup(second), 'notFound', 'what the job holds is of another VM');
+      t.equal(blank.stored().length, 1);
       await blank.close();
       const bed = await filled();
       const before = bed.stored();

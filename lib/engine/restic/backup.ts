@@ -70,8 +70,8 @@ export async function backUp(source: BackupSource, means: BackupMeans): Promise<
 
 /**
  * Makes sure that what an increment builds on is stored: the snapshot that oned names, or what a flatten of which oned
- * never heard has put in its place; where oned does not say, any snapshot at all. What disks it has costs a call of restic;
- * a VM that has only one is spared it. Throws `notFound`.
+ * never heard has put in its place; where oned does not say, any snapshot of the VM. Whose the snapshots in the repository
+ * of a job are, and what disks one has, costs a call of restic: a named parent of a VM with one disk is spared it. Throws `notFound`.
  */
 async function proveParent(
   source: BackupSource,
@@ -79,13 +79,14 @@ async function proveParent(
   listed: Promise<readonly string[]>,
   { repository, server }: BackupMeans,
 ): Promise<void> {
-  const { vm, diskIds, parentSource } = source;
+  const { vm, diskIds, jobId, parentSource } = source;
   if (vm.parentId === undefined) return;
   const ids = await listed;
   const named = await parentSource();
-  const isThere = named === undefined ? ids.length > 0 : ids.some((id) => id.startsWith(named));
-  if (isThere && (named === undefined || diskIds.length === 1)) return;
+  if (named === undefined && jobId === undefined && ids.length > 0) return;
+  if (named !== undefined && diskIds.length === 1 && ids.some((id) => id.startsWith(named))) return;
   const all = ids.length === 0 ? [] : snapshotsOf(await repository.snapshots([], vm.id, []), vm.id);
+  if (named === undefined && all.length > 0) return;
   const parent = all.find(({ id, replaces }) => id.startsWith(named ?? '-') || replaces.some((one) => one === named));
   if (parent === undefined) throw parentIsGone(vm, server.name);
   const names = (await repository.filesOf(parent)).map(nameOf);

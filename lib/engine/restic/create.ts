@@ -43,7 +43,8 @@ export async function sweepStaging(repository: Repository, server: Host): Promis
 /** What a killed `restic init` of the stock driver left has keys but no config: it holds nothing, and is kept aside. */
 async function setAsideRemains(repository: Repository, server: Host, log: Watch['log']): Promise<void> {
   const entries = await entriesOf(server, repository.path);
-  if (entries.length === 0) return;
+  // With a config, somebody else's has just come there, and the rename fails.
+  if (entries.length === 0 || entries.some(({ name }) => name === 'config')) return;
   const kept = await entriesOf(server, joinPath(repository.path, 'snapshots'));
   if (kept.length > 0) {
     throw new DriverError(

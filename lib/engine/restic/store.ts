@@ -1,5 +1,5 @@
 import * as restic from '../../command/restic';
-import { type BackupSummary, parseStatus, parseSummary } from '../../command/restic-output';
+import { type BackupSummary, parseStatus, summaryIn } from '../../command/restic-output';
 import { asDriverError, DriverError } from '../../errors';
 import type { Host } from '../../host/host';
 import type { EngineContext } from '../engine';
@@ -27,15 +27,17 @@ export async function storeSnapshot(
 ): Promise<BackupSummary> {
   let stored: BackupSummary | undefined;
   const onLine = (line: string): void => {
-    if (line.includes('"message_type":"summary"')) stored = parseSummary(line);
+    stored = summaryIn(line) ?? stored;
     const status = parseStatus(line);
     if (status !== undefined) context.progress(Math.min(status.bytesDone, content.bytes), content.bytes);
   };
   try {
     const summary = await repository.runPatiently(restic.backup(repository.access, content), { onLine });
-    if (summary.files === content.files.length && summary.bytes === content.bytes) return summary;
     stored = summary;
-    throw incomplete(summary, content, repository.host);
+    if (summary.lostLock) throw unprotected(repository);
+    if (summary.files !== content.files.length || summary.bytes !== content.bytes)
+      throw incomplete(summary, content, repository.host);
+    return summary;
   } catch (error) {
     if (stored !== undefined) await takeBack(stored.snapshot, { repository, server, context });
     throw error;
@@ -46,6 +48,14 @@ export async function storeSnapshot(
 export async function takeBack(snapshot: string, { repository, server, context }: Destination): Promise<void> {
   await repository.takeBack(server, snapshot).catch((error) => {
     context.log(`snapshot ${snapshot} belongs to no backup, and stays: ${asDriverError(error).message}`);
+  });
+}
+
+/** While it had no lock a prune may have removed what it stored: nobody would know before a restore. */
+function unprotected({ path, host }: Repository): DriverError {
+  return new DriverError('failed', `somebody removed the lock in ${path} under which the backup was being stored`, {
+    host: host.name,
+    hint: 'Where clocks differ by half an hour restic takes a lock for a dead one: see `backupctl doctor`, and never run `restic unlock --remove-all`; then run the action again',
   });
 }
 

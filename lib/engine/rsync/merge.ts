@@ -24,6 +24,8 @@ export async function openDisk(server: Host, files: DiskFiles): Promise<DiskChai
 export interface MergedDisk {
   readonly copy: qemuImg.ChainDisk;
   readonly chain: DiskChain;
+  /** It is the very file of the chain, under another name: what is written to the one is written to the other. */
+  readonly isLink: boolean;
 }
 
 /**
@@ -58,11 +60,11 @@ async function mergeDisk(chain: DiskChain, target: AbsolutePath, server: Host): 
   const [base, ...increments] = chain;
   if (increments.length === 0 && !base.hasBacking) {
     await server.run(hardLink(base.path, target));
-    return { copy: { path: target, format: base.format }, chain };
+    return { copy: { path: target, format: base.format }, chain, isLink: true };
   }
   if (!(await server.run(copyReflinked(base.path, target)))) {
     await server.run(qemuImg.convert(qemuImg.chainOf(chain), target));
-    return { copy: { path: target, format: 'qcow2' }, chain };
+    return { copy: { path: target, format: 'qcow2' }, chain, isLink: false };
   }
   const copy = { path: target, format: base.format };
   if (base.hasBacking) await server.run(qemuImg.setBacking(target, undefined, ''));
@@ -71,7 +73,7 @@ async function mergeDisk(chain: DiskChain, target: AbsolutePath, server: Host): 
   const above = [...increments, { path: overlay, format: 'qcow2' as const }];
   await server.run(qemuImg.commitChain(qemuImg.chainOf([copy, ...above]), target));
   await server.files.remove(overlay);
-  return { copy, chain };
+  return { copy, chain, isLink: false };
 }
 
 /** Checks that a merged disk is sound, and shows what its chain shows. Throws `damaged`. */
@@ -80,13 +82,16 @@ export async function verifyDisk({ copy, chain }: MergedDisk, server: Host): Pro
   await server.run(qemuImg.compare(qemuImg.chainOf(chain), copy));
 }
 
-/** RSYNC_SPARSIFY, where virt-sparsify is installed, as in the stock driver. A disk that it cannot read stays as it is. */
+/**
+ * RSYNC_SPARSIFY, where virt-sparsify is installed, as in the stock driver. A disk that it cannot read stays as it is, and
+ * so does one that needed no merging: its file belongs to the chain, which has to stay as it was until all is done.
+ */
 export async function makeSparse(
-  { copy: { path, format } }: MergedDisk,
+  { copy: { path, format }, isLink }: MergedDisk,
   server: Host,
   { log, signal }: Pick<EngineContext, 'log' | 'signal'>,
 ): Promise<void> {
-  if (!(await server.programs(['virt-sparsify'])).has('virt-sparsify')) return;
+  if (isLink || !(await server.programs(['virt-sparsify'])).has('virt-sparsify')) return;
   await server.run(sparsify(path)).catch((error) => {
     if (signal.aborted) throw error;
     log(`not made sparse: ${asDriverError(error).message}`);

@@ -148,6 +148,12 @@ t.test(
 
 t.test('cleaning up runs although the action was aborted', async (t) => {
   t.equal(await host(AbortSignal.abort()).run(sh('echo cleaned'), { evenAbortedMs: 5_000 }), 'cleaned\n');
+  const slow = host().run(sh('sleep 60'), { evenAbortedMs: 100 });
+  await t.rejects(
+    slow,
+    failure('stalled', /^cannot try something within 0\.1 s/),
+    'its own limit is not called a cancel',
+  );
   await t.rejects(host(AbortSignal.abort()).run(sh('echo not')), failure('cancelled'));
 });
 

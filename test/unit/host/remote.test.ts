@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Command } from '../../../lib/command/command';
 import { RealHosts } from '../../../lib/host/hosts';
 import type { AbsolutePath, HostName } from '../../../lib/opennebula/ids';
 import { startSshWorld } from '../../helpers/sshd';
@@ -34,4 +35,21 @@ t.test('an abort while it connects does not keep the cleaning up from connecting
       look,
     );
   t.equal(world.connections('server'), 1, 'and once');
+});
+
+t.test('only a program that logs in elsewhere sees the agent', async (t) => {
+  const world = await startSshWorld({ names: ['host1'] });
+  t.teardown(() => world.stop());
+  const settings = { env: world.env, signal: new AbortController().signal, trace: () => {} };
+  const hosts = new RealHosts({ ...settings, supervision: { stallSeconds: 0, marker: undefined } });
+  t.teardown(() => hosts.close());
+  const host = await hosts.at('host1' as HostName);
+  const look: Command<string> = {
+    argv: ['sh', '-c', 'echo "agent: $SSH_AUTH_SOCK"'],
+    purpose: 'look for an agent',
+    parse: ({ stdout }) => stdout,
+    dryRun: '',
+  };
+  t.equal(await host.run(look), 'agent: \n');
+  t.match(await host.run({ ...look, logsInElsewhere: true }), /^agent: \//); // and from then on sshd gives it to all of the connection
 });

@@ -225,7 +225,7 @@ t.test('a host that forbids forwarding still runs programs', async (t) => {
   const world = await startSshWorld({ names: ['host1'], sshdConfig: 'AllowAgentForwarding no' });
   t.teardown(() => world.stop());
   const { client, end } = await connectTo('host1', world.env, undefined, { agentForward: false });
-  const channel = await startProgram(client, 'exit 7');
+  const channel = await startProgram(client, 'exit 7', true);
   t.equal(await new Promise((resolve) => channel.once('exit', resolve)), 7);
   await end();
 });

@@ -41,3 +41,27 @@ t.test('nor are they left over', async (t) => {
   };
   await t.rejects(leftoversOf(means as unknown as InventoryMeans), { kind: 'failed', message: /cannot be listed/ });
 });
+
+t.test('a repository that somebody else has just put there is not moved aside', async (t) => {
+  const renamed: string[] = [];
+  const entries: Readonly<Record<string, readonly Partial<FileEntry>[]>> = {
+    '/b/1': [{ name: 'config' }, { name: 'keys' }, { name: 'snapshots' }],
+  };
+  const files = {
+    list: async (folder: string) => entries[folder] ?? [],
+    makeFolder: async () => {},
+    remove: async () => {},
+    rename: async (from: string, to: string) => {
+      renamed.push(`${from} ${to}`);
+      throw new DriverError('failed', 'the folder is not empty');
+    },
+  };
+  // it comes between the look for it and the look at what is in its place
+  let looks = 0;
+  const repository = { path: '/b/1', access: { throttle: [] }, run: async () => {}, exists: async () => ++looks > 1 };
+  const watch = { signal: new AbortController().signal, log: () => {} };
+  const server = { name: 'server', files } as unknown as Host;
+  await createRepository(repository as unknown as Repository, server, watch);
+  t.equal(renamed.length, 1, 'only ours was to be renamed');
+  t.match(renamed[0], /^\/b\/1\.new-\S+ \/b\/1$/);
+});
