@@ -22,6 +22,7 @@ export interface Drivers {
 export async function runInstaller(words: readonly string[], drivers: Drivers): Promise<void> {
   shell.config.fatal = true;
   shell.set('-f'); // no patterns: a path may hold any character
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // `| head` has read enough
   try {
     const options = await readOptions(words, drivers);
     if (typeof options === 'string') print(options);

@@ -45,5 +45,6 @@ abort-remove)
 };
 
 function script(cases: string): string {
-  return `#!/bin/sh\nset -e\ncase "$1" in\n${cases}\n  ;;\nesac\n`;
+  // apt runs dpkg with a PATH of its own, without /usr/local/bin (apt.conf(5), DPkg::Path)
+  return `#!/bin/sh\nset -e\nPATH=$PATH:/usr/local/bin; export PATH\ncase "$1" in\n${cases}\n  ;;\nesac\n`;
 }

@@ -15,6 +15,7 @@ const LAST_RESORT_MS = 9_000;
  */
 export async function runAction(verb: Verb, driver: Driver): Promise<void> {
   const streams = { stdout: process.stdout, stderr: process.stderr };
+  leaveRemovedFolder();
   process.removeAllListeners('warning'); // Node's own warnings would be lines for the user
   process.on('uncaughtException', (error) => exitWith(asDriverError(error), new Report(streams, true)));
   try {
@@ -28,6 +29,15 @@ export async function runAction(verb: Verb, driver: Driver): Promise<void> {
     process.exit(await carryOut(verb, driver, line, around));
   } catch (error) {
     exitWith(asDriverError(error), new Report(streams, false));
+  }
+}
+
+/** Whose folder has been removed under him has none, and Node and yargs fail as soon as they ask for it. */
+export function leaveRemovedFolder(): void {
+  try {
+    process.cwd();
+  } catch {
+    process.chdir('/');
   }
 }
 

@@ -32,7 +32,7 @@ export function explainResticFailure(
     if (missing)
       return new DriverError('notFound', `${cannot}: there is no ${repository}`, {
         host,
-        hint: 'The first backup creates it',
+        hint: 'The first backup creates it. If there were some, its file "config" is gone, or its filesystem is not mounted',
       });
   }
   if (exitCode === EXIT.wrongPassword || WRONG_PASSWORD.test(said)) {
@@ -45,9 +45,11 @@ export function explainResticFailure(
     return new DriverError('locked', `${cannot}: ${repository} is locked ${lockHolder(said)}`, { host });
   }
   if (/no space left on device|disk quota exceeded/i.test(said)) {
+    const isOfPacks = /restic-temp-pack/.test(said); // before it sends them: some 20 MB for each connection, and in memory where /tmp is
+    const room = 'restic needs room in TMPDIR, or /tmp, for RESTIC_CONNECTIONS and as many packs again of about 20 MB';
     return new DriverError('noSpace', `${cannot}: a filesystem is full: ${lastWords(said)}`, {
       host,
-      hint: 'Free some space and try again',
+      hint: isOfPacks ? `There ${room}: make some, or set TMPDIR for that login` : 'Free some space and try again',
     });
   }
   if (/unable to start the sftp session|error receiving version packet|unexpectedly closed connection/.test(said)) {
@@ -61,8 +63,18 @@ export function explainResticFailure(
   if (/no matching ID found|not found in snapshot|failed to find snapshot/.test(said)) {
     return new DriverError('notFound', `${cannot}: ${lastWords(said)} in ${repository}`, { host });
   }
+  const unwritten =
+    /\b(?:write|truncate|fsync) \/[^\n]*: (?:file too large|input\/output error|read-only file system)[^\n]*/i.exec(
+      said,
+    );
+  if (unwritten !== null) {
+    return new DriverError('failed', `${cannot}: ${unwritten[0].trim()}`, {
+      host,
+      hint: 'See the storage and the limits (ulimit -f) there',
+    });
+  }
   if (
-    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|ReadFull\(|There were \d+ errors|does not exist.*data\//i.test(
+    /ciphertext verification failed|hash does not match|invalid data returned|not found in (?:index|repository)|pack .* (?:damaged|missing)|unexpected EOF|file is too short|ReadFull\(|There were \d+ errors|does not exist.*data\/|Load\(<data\/[^\n]*(?:does not exist|no such file)|config file has zero size|unexpected end of JSON input/i.test(
       said,
     )
   ) {
@@ -89,11 +101,23 @@ export function explainResticFailure(
       hint: `Give it for ${repository}`,
     });
   }
-  return undefined;
+  const last = lastWords(said);
+  if (exitCode >= 100 || last === '') return undefined; // the supervisor's, the shell's, or a signal
+  return new DriverError('failed', `${cannot}: restic ended with exit code ${exitCode}: ${last}`, { host });
 }
 
-/** The text of stderr, with restic's JSON messages (0.17 and later) turned into plain lines. */
+/** Where in its source a Go program failed: `main.main`, and below it the file and line after a tab. */
+const TRACE = /^\t|^[\w.-]+(?:\/[\w.-]+)*\.[\w.()*-]+(?::\d+)?$/;
+
+/** The text of stderr, with restic's JSON messages (0.17 and later) turned into plain lines, without traces and erased lines. */
 function words(stderr: string): string {
+  return plainLines(stderr.replace(/\x1b\[2K[^\n]*/g, ''))
+    .split('\n')
+    .filter((line) => !TRACE.test(line))
+    .join('\n');
+}
+
+function plainLines(stderr: string): string {
   return stderr
     .replaceAll('\0', '')
     .split('\n')

@@ -40,6 +40,15 @@ for folder in "\${${PROGRAMS_VARIABLE}:-/var/tmp/one/datastore/restic}" /var/tmp
   fi
 done`;
 
+/**
+ * What of restic's environment (restic manual, "Environment Variables") a host may have for backups of its own: a password
+ * file would win over our password, another repository contradict ours. RESTIC_CACHE_DIR is the host's to choose.
+ */
+const FOREIGN_SETTINGS = [
+  ...['PASSWORD', 'PASSWORD_FILE', 'PASSWORD_COMMAND', 'KEY_HINT', 'REPOSITORY', 'REPOSITORY_FILE', 'HOST'],
+  ...['COMPRESSION', 'PACK_SIZE', 'READ_CONCURRENCY', 'FEATURES', 'CACERT', 'TLS_CLIENT_CERT', 'PROGRESS_FPS'],
+].map((name) => `RESTIC_${name}`);
+
 /** What a supervisor that had to find out says on stderr of setpriv(1): that of util-linux before 2.33 has no --pdeathsig. */
 const BINDS_ANSWER = 'one-backup-supervisor: binds=';
 
@@ -65,7 +74,10 @@ ${SEARCH}
 for word; do
   shift
   if [ "$word" = systemd-run ]; then XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR; fi
-  if [ "$word" = restic ] && [ -n "$own" ]; then word=$own own=; fi
+  if [ "$word" = restic ]; then
+    unset ${FOREIGN_SETTINGS.join(' ')}
+    [ -z "$own" ] || word=$own own=
+  fi
   set -- "$@" "$word"
 done
 while IFS= read -r pair && [ -n "$pair" ]; do export "$pair"; done

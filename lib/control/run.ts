@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortController } from '../abort';
+import { leaveRemovedFolder } from '../action/run';
 import type { Driver } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
 import { frontEndFrom } from '../opennebula/front-end';
@@ -22,6 +23,7 @@ export async function runControl(subcommands: readonly Subcommand[], drivers: re
     { stdout: process.stdout, stderr: process.stderr },
     { verbose: words.includes('--verbose'), color: hasColour(words, env) },
   );
+  leaveRemovedFolder();
   process.removeAllListeners('warning'); // Node's own warnings are nothing that a user could mend
   process.on('uncaughtException', (error) => exitWith(asDriverError(error), screen));
   try {

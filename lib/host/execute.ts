@@ -89,12 +89,6 @@ function settle<T>(command: Command<T>, outcome: Outcome, host: string): T {
 
 function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome, host: string): DriverError {
   const [program] = command.argv;
-  if (exitCode === SUPERVISOR_EXIT.stalled) {
-    return new DriverError('stalled', `cannot ${command.purpose}: ${program} moved no data for the whole stall limit`, {
-      host,
-      hint: 'Check the network and the storage of the backup server, then try again',
-    });
-  }
   if (exitCode === SUPERVISOR_EXIT.stopped) {
     return new DriverError('cancelled', `cannot ${command.purpose}: ${program} was stopped from outside`, { host });
   }
@@ -120,6 +114,13 @@ function generalFailure(command: Command<unknown>, { exitCode, stderr }: Outcome
     return new DriverError('failed', `cannot ${command.purpose}: the filesystem is read-only: ${said}`, {
       host,
       hint: 'Make it writable there; of ZFS: zfs set readonly=off DATASET',
+    });
+  }
+  if (exitCode === SUPERVISOR_EXIT.stalled) {
+    const what = `cannot ${command.purpose}: ${program} moved no data for the whole stall limit`;
+    return new DriverError('stalled', said === '' ? what : `${what}, and said last: ${said}`, {
+      host,
+      hint: 'Check the network and the storage of the backup server, then try again',
     });
   }
   return new DriverError('failed', `cannot ${command.purpose}: ${program} ${how}${said === '' ? '' : `: ${said}`}`, {

@@ -60,9 +60,11 @@ export class Shelf {
     await this.#host.run(script(PUT, [source, this.#file, group, KEEP.trim()], 'keep the merged disk for a moment'));
   }
 
-  /** Removes what is kept, if anything. */
+  /** Removes what is kept, if anything. What somebody else has put there is not ours, and stays. */
   async clear(): Promise<void> {
-    await this.#host.run(script('rm -f -- "$1"', [this.#file], 'remove the merged disk that was kept'));
+    await this.#host.run(
+      script('rm -f -- "$1" || [ ! -O "$1" ]', [this.#file], 'remove the merged disk that was kept'),
+    );
   }
 }
 

@@ -124,6 +124,36 @@ for (const [version, restic] of [
       refresh(place);
     });
 
+    t.test('a repository whose config is gone or empty', async (t) => {
+      const snapshots = (): string[] => names(join(world.repository(1), 'snapshots'));
+      refresh(place);
+      const before = snapshots();
+      rmSync(join(world.repository(1), 'config'));
+      const headless = await world.run('restic/rm', ['6'], image(place, 'rm-increments'));
+      failsWith(
+        t,
+        headless,
+        'damaged',
+        /holds snapshots but no config, .*Put the file "config" back/,
+        'rm forgets nothing',
+      );
+      t.strictSame(snapshots(), before);
+
+      refresh(place);
+      writeFileSync(join(world.repository(1), 'config'), '');
+      for (const [action, args, name] of actions) {
+        const ended = await world.run(`restic/${action}`, args, image(place, name as MessageName));
+        t.equal(ended.stdout, '', action);
+        failsWith(t, ended, 'damaged', /is damaged: /, `${action}: an empty config`);
+        t.notMatch(ended.stderr, /\.s:[0-9]|\.go:[0-9]/, 'no trace of a Go program');
+      }
+      t.strictSame(snapshots(), before);
+      rmSync(world.repository(1), { recursive: true });
+      const gone = await world.run('restic/rm', ['6'], image(place, 'rm-increments'));
+      t.same([gone.code, gone.stderr], [0, ''], 'nothing at all is nothing to remove');
+      refresh(place);
+    });
+
     const skip = process.getuid?.() === 0 ? false : 'only root can mount a small filesystem to fill';
     t.test('a full filesystem where disks are merged', { skip }, async (t) => {
       refresh(place);

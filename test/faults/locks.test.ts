@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { FrontEndOptions, Running } from '../helpers/front-end';
@@ -242,4 +242,25 @@ t.test('what killed programs had half uploaded is swept, but not what a living o
   t.same([code, faults.debris(repository).length], [8, 3], 'beside a lock that is held, they stay');
   await holder.release();
   expectNoForce(t, faults);
+});
+
+t.test('a backup whose lock somebody removed is not called stored', async (t) => {
+  const { faults, repository, disk, actions } = await makeBed(t);
+  const snapshots = (): string[] => readdirSync(join(repository, 'snapshots')).sort();
+  const before = snapshots();
+  const backup = actions({ RESTIC_BWLIMIT: '600' }).backup();
+  const locks = (): string[] => locksOf(faults, repository).filter((name) => /[0-9a-f]{64}$/.test(name));
+  await until(() => locks().length > 0, 60, 5);
+  for (const name of locks()) rmSync(join(repository, name)); // as a prune does that takes it for a dead one
+  const { code, stdout, stderr } = await backup.ended;
+  t.same([code, stdout], [9, '']);
+  t.match(stderr, /^somebody removed the lock in \S+ under which the backup was being stored .*backupctl doctor/m);
+  t.same(snapshots(), before, 'and its snapshot is taken back');
+  t.same(faults.debris(repository), []);
+
+  faults.reset();
+  disk.change(20);
+  faults.stage(1, disk, 3, '3');
+  const { code: again } = await actions().backup().ended;
+  t.equal(again, 0, 'the next one is stored');
 });

@@ -45,21 +45,21 @@ async function setAsideRemains(repository: Repository, server: Host, log: Watch[
   const entries = await entriesOf(server, repository.path);
   // With a config, somebody else's has just come there, and the rename fails.
   if (entries.length === 0 || entries.some(({ name }) => name === 'config')) return;
-  const kept = await entriesOf(server, joinPath(repository.path, 'snapshots'));
-  if (kept.length > 0) {
-    throw new DriverError(
-      'damaged',
-      `${repository.path} holds snapshots but no config, without which nothing can be read`,
-      {
-        host: server.name,
-        hint: 'Put the file "config" back from a copy, or move the folder away',
-      },
-    );
-  }
+  await refuseHeadless(repository, server);
   const [parent, name] = parentAndName(repository.path);
   const aside = joinPath(parent, `${name}.broken-${Date.now().toString(36)}`);
   await server.files.rename(repository.path, aside);
   log(`${repository.path} was no repository and is now ${aside}`);
+}
+
+/** Throws `damaged` for what is no repository only because its file `config` is gone. */
+export async function refuseHeadless({ path }: Repository, server: Host): Promise<void> {
+  const kept = await entriesOf(server, joinPath(path, 'snapshots'));
+  if (kept.length === 0) return;
+  throw new DriverError('damaged', `${path} holds snapshots but no config, without which nothing can be read`, {
+    host: server.name,
+    hint: 'Put the file "config" back from a copy, or move the folder away',
+  });
 }
 
 /** What a folder holds, nothing if it is not there. One that cannot be listed is not taken for empty. */

@@ -17,7 +17,7 @@ import { pointFiles } from '../point-files';
 import { backUp } from './backup';
 import { snapshotsOf, vmTag } from './chain';
 import { parseResticConfig, type ResticConfig } from './config';
-import { sweepStaging } from './create';
+import { refuseHeadless, sweepStaging } from './create';
 import { download, shelfOf } from './download';
 import { resticExamination } from './examination';
 import { flatten } from './flatten';
@@ -108,7 +108,11 @@ export class ResticEngine implements Engine {
     const list = (): Promise<Snapshot[]> => repository.snapshots([], image.vmId, dryRunSnapshots(image));
     const all = await list().catch(async (error: unknown) => {
       if (!(error instanceof DriverError) || error.kind !== 'notFound') throw error;
-      if (!(await repository.exists(await this.#repositories.server()))) return undefined;
+      const server = await this.#repositories.server();
+      if (!(await repository.exists(server))) {
+        await refuseHeadless(repository, server); // what oned forgets now would stay there for ever
+        return undefined;
+      }
       repository = this.#repositories.local(image.vmId, image.jobId); // the server's shell sees other folders than its SFTP
       return list();
     });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../../host/host';
 import { type AbsolutePath, joinPath } from '../../opennebula/ids';
+import { entriesOf } from './create';
 import type { Repository } from './repository';
 
 /**
@@ -21,7 +22,7 @@ interface Uploads {
 /** Lists the unfinished uploads of a repository, whether their owners are dead or not. */
 export async function listUploads(repository: Repository, server: Host): Promise<Uploads> {
   const at = (...names: string[]): AbsolutePath => joinPath(repository.path, ...names);
-  const data = (await server.files.list(at('data'), [])).filter(
+  const data = (await entriesOf(server, at('data'))).filter(
     (entry) => entry.type === 'folder' && /^[0-9a-f]{2}$/.test(entry.name),
   );
   const locks = await uploadsIn(at('locks'), server);
@@ -52,6 +53,6 @@ export async function sweepUploads(repository: Repository, server: Host): Promis
 }
 
 async function uploadsIn(folder: AbsolutePath, server: Host): Promise<AbsolutePath[]> {
-  const entries = await server.files.list(folder, []);
+  const entries = await entriesOf(server, folder);
   return entries.filter(({ name }) => UPLOAD.test(name)).map(({ name }) => joinPath(folder, name));
 }

@@ -101,6 +101,16 @@ t.test('restic: what it prints is understood, old and new', async (t) => {
   t.throws(() => parseVersion({ exitCode: 0, stdout: 'bash', stderr: '' }), failure('failed'));
 });
 
+/** The end of what restic prints of an error that it did not expect. */
+const TRACE = [
+  'github.com/restic/restic/internal/repository.(*Repository).SearchKey',
+  '\t/build/restic-0.14.0/internal/repository/repository.go:625',
+  'main.glob..func2',
+  '\t/build/restic-0.14.0/cmd/restic/main.go:42',
+  'runtime.goexit',
+  '\truntime/asm_amd64.s:1594',
+].join('\n');
+
 t.test('restic: each failure is known by its words in 0.14 and by its exit code since 0.17', async (t) => {
   const classify = (exitCode: number, stderr: string) =>
     restic
@@ -149,6 +159,35 @@ t.test('restic: each failure is known by its words in 0.14 and by its exit code 
       /could not be read: open/,
     ],
     [1, 'Fatal: unable to save snapshot: Write: sftp: "Failure" (SSH_FX_FAILURE)', 'failed', /refused to write/],
+    [
+      1,
+      `\x1b[2Ksignal interrupt received, cleaning up\nsftp: "Failure"\n\x1b[2Kbye`,
+      'failed',
+      /write: sftp: "Failure" \(on/,
+    ],
+    [
+      1,
+      'Fatal: write /tmp/restic-temp-pack-3: no space left on device',
+      'noSpace',
+      /RESTIC_CONNECTIONS.* TMPDIR for that login/,
+    ],
+    [
+      1,
+      'ignoring error for /a: write /t/disk.0: file too large\nFatal: There were 1 errors',
+      'failed',
+      /: write \/t\/disk.0: file too/,
+    ],
+    // observed: an empty config with 0.14 and 0.18, a cut key with 0.14, data that is gone with 0.14
+    [1, `Fatal: config file has zero size\n${TRACE}`, 'damaged', /is damaged: config file has zero size \(on host1\)/],
+    [
+      1,
+      JSON.stringify({ message_type: 'exit_error', code: 1, message: `Fatal: config file has zero size\n${TRACE}` }),
+      'damaged',
+      /is damaged: config file has zero size \(on host1\)/,
+    ],
+    [1, 'Fatal: Unmarshal: unexpected end of JSON input', 'damaged', /unexpected end of JSON/],
+    [121, 'Load(<data/ab12>, 5, 0) returned error, retrying after 1s: file does not exist', 'damaged', /Load\(<data/],
+    [1, 'Fatal: something new', 'failed', /: restic ended with exit code 1: something new \(on host1\)$/],
   ];
   for (const [exitCode, stderr, kind, message] of cases) {
     const error = classify(exitCode, stderr);
@@ -157,7 +196,8 @@ t.test('restic: each failure is known by its words in 0.14 and by its exit code 
     t.match(error?.message, /^[\x20-\x7e]+$/, 'one line of ASCII');
     t.match(error?.message, 'host1', 'the host is named');
   }
-  t.equal(classify(1, 'Fatal: something new'), undefined);
+  t.equal(classify(127, 'sh: restic: not found'), undefined, 'what is not of restic is told by others');
+  t.equal(classify(1, ''), undefined);
 });
 
 t.test('qemu-img: a disk that refers to another file is refused', async (t) => {

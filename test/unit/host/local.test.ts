@@ -208,3 +208,19 @@ t.test('files: complete or not there, links as links, nearest parent for the spa
   await t.rejects(files.list(path('a'), []), failure('notFound', /does not exist/));
   await t.rejects(files.rename(path('x'), path('y')), failure('notFound'));
 });
+
+t.test('restic gets nothing of what a host has set for backups of its own', async (t) => {
+  mkdirSync(path('own-tools'));
+  writeFileSync(path('own-tools/restic'), '#!/bin/sh\nenv | grep ^RESTIC_ | sort\n', { mode: 0o755 });
+  const foreign = {
+    ...{ RESTIC_PASSWORD: 'theirs', RESTIC_PASSWORD_FILE: '/theirs', RESTIC_PASSWORD_COMMAND: 'echo theirs' },
+    ...{ RESTIC_REPOSITORY: '/theirs', RESTIC_REPOSITORY_FILE: '/theirs', RESTIC_COMPRESSION: 'off' },
+  };
+  const env = { PATH: `${path('own-tools')}:/usr/bin:/bin`, ...foreign, RESTIC_CACHE_DIR: '/cache' };
+  for (const before of [[], ['nice', '-n', '1']]) {
+    const [program = 'restic', ...words] = [...before, 'restic'];
+    const command = sh('', { argv: [program, ...words], secrets: { RESTIC_PASSWORD: new Secret('ours') } });
+    const seen = await host(undefined, env).run({ ...command, env: { RESTIC_PROGRESS_FPS: '1' } });
+    t.equal(seen, 'RESTIC_CACHE_DIR=/cache\nRESTIC_PASSWORD=ours\nRESTIC_PROGRESS_FPS=1\n');
+  }
+});
