@@ -53,7 +53,13 @@ async function install(
   { built, version }: Drivers,
 ): Promise<void> {
   const { varDir } = place;
-  const source = await built();
+  const source = await built().catch((error: NodeJS.ErrnoException) => {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code ?? '')) throw error;
+    throw new InstallFailure(
+      'refused',
+      `the scripts cannot be built here: ${reasonOf(error)}. Run this as the owner of the checkout, or build there first and install the package.`,
+    );
+  });
   const plan = planInstall({ varDir, source, version }, older, place.stamp);
   checkAccess(varDir, plan.manifest);
   const advice = adviceFor(options, plan.drivers);

@@ -45,11 +45,11 @@ export function explainResticFailure(
     return new DriverError('locked', `${cannot}: ${repository} is locked ${lockHolder(said)}`, { host });
   }
   if (/no space left on device|disk quota exceeded/i.test(said)) {
-    const isOfPacks = /restic-temp-pack/.test(said); // before it sends them: some 20 MB for each connection, and in memory where /tmp is
-    const room = 'restic needs room in TMPDIR, or /tmp, for RESTIC_CONNECTIONS and as many packs again of about 20 MB';
+    const isOfPacks = /restic-temp-pack/.test(said); // what it is about to send: with 0.14, 160 MB were enough at 5 connections, 100 MB not
+    const room = 'restic needs well over 100 MB in /tmp, more with more RESTIC_CONNECTIONS';
     return new DriverError('noSpace', `${cannot}: a filesystem is full: ${lastWords(said)}`, {
       host,
-      hint: isOfPacks ? `There ${room}: make some, or set TMPDIR for that login` : 'Free some space and try again',
+      hint: isOfPacks ? `There ${room}: make it, or set TMPDIR for that login` : 'Free some space and try again',
     });
   }
   if (/unable to start the sftp session|error receiving version packet|unexpectedly closed connection/.test(said)) {

@@ -1,4 +1,5 @@
-import { access } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { DriverError, type MendCommand } from '../errors';
 import { recordHostKey } from './known-hosts-record';
 import type { SshTarget } from './ssh-config';
@@ -24,6 +25,8 @@ export interface KnownHost {
   readonly keys: readonly KnownKey[];
   /** Keys under the name without its port: ssh(1) takes one that matches, and makes nothing of one that does not. */
   readonly portless: readonly KnownKey[];
+  /** Files that are there and cannot be read. */
+  readonly unreadable: readonly string[];
 }
 
 /** The check of a host's key, in the form that ssh2 wants. */
@@ -52,7 +55,7 @@ export function parseFound(text: string, file: string): KnownKey[] {
  * Returns what the known keys say of `key`, as ssh(1) judges it: any matching line will do, and when there are only
  * others, the key has changed, of whatever type they are. Authorities are not counted: ssh2 has no host certificates.
  */
-export function judgeHostKey(known: KnownHost, key: Buffer): KeyVerdict {
+export function judgeHostKey(known: Pick<KnownHost, 'keys' | 'portless'>, key: Buffer): KeyVerdict {
   const all = [...known.keys, ...known.portless];
   if (all.some(({ marker, blob }) => marker === 'revoked' && blob.equals(key))) return 'revoked';
   if (all.some(({ marker, blob }) => marker === 'none' && blob.equals(key))) return 'ok';
@@ -62,16 +65,21 @@ export function judgeHostKey(known: KnownHost, key: Buffer): KeyVerdict {
 /** Looks the host up in every known-hosts file with `ssh-keygen -F`, which knows hashed names, patterns and markers. */
 async function findKnownHost(target: SshTarget, env: SshEnv, signal: AbortSignal): Promise<KnownHost> {
   const { name, alias, userFiles, globalFiles } = target.hostKey;
+  const unreadable = new Set<string>();
   const find = async (wanted: string): Promise<KnownKey[]> => {
     const found = [...userFiles, ...globalFiles].map(async (file) => {
-      if (!(await readable(file))) return [];
+      const reason = await whyUnreadable(file);
+      if (reason !== undefined) {
+        if (reason !== 'ENOENT' && reason !== 'ENOTDIR') unreadable.add(file);
+        return [];
+      }
       return parseFound((await runSshProgram('ssh-keygen', ['-F', wanted, '-f', file], env, signal)).stdout, file);
     });
     return (await Promise.all(found)).flat();
   };
   const keys = await find(name);
   const elsewhere = alias === undefined && target.port !== 22 && !keys.some(({ marker }) => marker === 'none');
-  return { keys, portless: elsewhere ? await find(target.hostname.toLowerCase()) : [] };
+  return { keys, portless: elsewhere ? await find(target.hostname.toLowerCase()) : [], unreadable: [...unreadable] };
 }
 
 /** Prepares the check of the host's key: reads known_hosts, so that the answer to ssh2 needs no program. */
@@ -119,6 +127,16 @@ function refuse(verdict: KeyVerdict, target: SshTarget, known: KnownHost, key: B
       mend: { commands, when: `${reason}, accept it; otherwise somebody may be listening` },
     });
   }
+  const [unreadable] = known.unreadable;
+  if (unreadable !== undefined) {
+    const command = `chown ${userInfo().username}: ${shownWord(unreadable)}`;
+    const hint = `Give it to the user of the action: \`${command}\``;
+    return new DriverError('unreachable', `${unreadable} cannot be read, where the host key ${shown} may be known`, {
+      host,
+      hint,
+      mend: { commands: [{ command, asRoot: true }] },
+    });
+  }
   const authorities = known.keys.some(({ marker }) => marker === 'authority');
   const note = authorities ? ' (known_hosts trusts a certificate authority for it, which the driver cannot use)' : '';
   const when = 'Compare the fingerprint with `ssh-keygen -lf` on the host';
@@ -140,9 +158,10 @@ function acceptCommand(target: SshTarget): string {
   return `ssh -o StrictHostKeyChecking=accept-new ${target.host} true`;
 }
 
-async function readable(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
+/** Why a file cannot be read, as Node names it; undefined when it can be. */
+async function whyUnreadable(file: string): Promise<string | undefined> {
+  return access(file, constants.R_OK).then(
+    () => undefined,
+    ({ code }: NodeJS.ErrnoException) => code ?? 'unknown',
   );
 }

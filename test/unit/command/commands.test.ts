@@ -169,7 +169,7 @@ t.test('restic: each failure is known by its words in 0.14 and by its exit code 
       1,
       'Fatal: write /tmp/restic-temp-pack-3: no space left on device',
       'noSpace',
-      /RESTIC_CONNECTIONS.* TMPDIR for that login/,
+      /over 100 MB in \/tmp.* TMPDIR for that login/,
     ],
     [
       1,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { judgeHostKey, type KnownKey, parseFound } from '../../../lib/host/known-hosts';
@@ -78,6 +78,15 @@ t.test('an unknown key is refused with the command that mends it', async (t) => 
   t.equal(readFileSync(world.knownHosts('stranger'), 'utf8'), '', 'nothing is recorded');
   sh(world, advised(message, 'ssh-keyscan'));
   await works(world, 'stranger');
+});
+
+t.test('a file that cannot be read is not taken for one without the key', async (t) => {
+  const world = await startSshWorld({ names: ['host1'] });
+  t.teardown(() => world.stop());
+  const file = world.knownHosts('host1');
+  rmSync(file);
+  symlinkSync(file, file); // not even root can read it
+  t.match(await refusal(world, 'host1'), /known_hosts\S* cannot be read, where the host key .*: `chown \S+: \S+`\.$/);
 });
 
 t.test('accept-new and no record the key as ssh would', async (t) => {
