@@ -85,6 +85,11 @@ export class DriverError extends Error {
   get exitCode(): number {
     return ERROR_KINDS[this.kind].exitCode;
   }
+
+  /** Whether the same again may succeed: not before what a command mends has been mended. */
+  get retryHelps(): boolean {
+    return this.mend === undefined && ERROR_KINDS[this.kind].retryHelps;
+  }
 }
 
 /** Returns any thrown value as a DriverError; what is not one already is a defect of ours. */

@@ -1,4 +1,4 @@
-import { type DriverError, ERROR_KINDS, oneAsciiLine } from '../errors';
+import { type DriverError, oneAsciiLine } from '../errors';
 import { Progress, type Terminal } from './progress';
 
 /** What the report writes to: process.stdout and process.stderr, or a test's. */
@@ -46,7 +46,7 @@ export class Report {
       }
     }
     this.#progress.stop();
-    if (ERROR_KINDS[error.kind].retryHelps) this.#write('INFO', 'Running the action again may help.');
+    if (error.retryHelps) this.#write('INFO', 'Running the action again may help.');
     this.#streams.stderr.write(`${error.message}\n`);
   }
 

@@ -1,5 +1,5 @@
 import { Progress, type Terminal } from '../action/progress';
-import { type DriverError, ERROR_KINDS, oneAsciiLine } from '../errors';
+import { type DriverError, oneAsciiLine } from '../errors';
 import { type Column, formatTable, oneLine } from './table';
 import { formatTree, type TreeNode } from './tree';
 
@@ -122,7 +122,7 @@ export class Screen {
     }
     this.#progress.stop();
     this.#say(error.message, 'failure');
-    if (ERROR_KINDS[error.kind].retryHelps) this.#say('Running it again may help.', undefined);
+    if (error.retryHelps) this.#say('Running it again may help.', undefined);
   }
 
   /** Only with `--verbose`. */

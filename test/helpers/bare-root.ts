@@ -5,6 +5,8 @@ import { type InstallerRun, runPlain } from './installer';
 
 /** What the package's own scripts and the drivers run. dpkg itself runs outside. */
 const PROGRAMS = ['sh', 'env', 'node', 'cp', 'touch', 'ssh', 'ssh-keygen'];
+/** With which apt runs dpkg (apt.conf(5), DPkg::Path). */
+const APT_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Says that openssh-client is installed, whose programs are. */
@@ -19,7 +21,7 @@ Description: the programs of the machine that runs the test
 /** A system that has nothing but a shell, node, a few programs and dpkg's records. */
 export interface BareRoot {
   readonly root: string;
-  /** Runs dpkg on it. */
+  /** Runs dpkg on it, as apt does. */
   dpkg(...words: readonly string[]): InstallerRun;
   /** Runs a program in it. */
   run(words: readonly string[], stdin?: string): InstallerRun;
@@ -52,7 +54,8 @@ export function makeBareRoot(root: string): BareRoot | string {
   writeFileSync(join(root, 'usr/share/doc/base'), 'dpkg removes folders that nothing else is in\n');
   return {
     root,
-    dpkg: (...words) => runPlain([...asRoot, 'dpkg', `--root=${root}`, '--log=/dev/null', ...words], [`PATH=${PATH}`]),
+    dpkg: (...words) =>
+      runPlain([...asRoot, 'dpkg', `--root=${root}`, '--log=/dev/null', ...words], [`PATH=${APT_PATH}`]),
     run: (words, input = '') => {
       const env = ['-i', `PATH=${PATH}`, 'HOME=/root', 'LANG=C'];
       const command = [...asRoot, 'chroot', root, '/usr/bin/env', ...env, ...words];
@@ -62,11 +65,14 @@ export function makeBareRoot(root: string): BareRoot | string {
   };
 }
 
+/** node is where somebody puts it by hand, outside of apt's PATH. */
+export const folderOf = (name: string): string => (name === 'node' ? 'usr/local/bin' : 'usr/bin');
+
 /** Copies a program and the libraries that it loads, each to where it is here. */
 function copyProgram(root: string, name: string): void {
   const program = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8', env: { PATH } }).stdout.trim();
   const libraries = spawnSync('ldd', [realpathSync(program)], { encoding: 'utf8' }).stdout.matchAll(/\/\S+/g);
-  copy(realpathSync(program), join(root, 'usr/bin', name));
+  copy(realpathSync(program), join(root, folderOf(name), name));
   for (const [library] of libraries) if (!library.endsWith(':')) copy(library, join(root, library));
 }
 

@@ -13,7 +13,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { makePackages } from '../../build/package';
-import { type BareRoot, makeBareRoot } from '../helpers/bare-root';
+import { type BareRoot, folderOf, makeBareRoot } from '../helpers/bare-root';
 import { runPlain } from '../helpers/installer';
 import { startSshWorld } from '../helpers/sshd';
 import { contentOf, makeStockVar, snapshotOf } from '../helpers/stock-var';
@@ -93,7 +93,7 @@ async function onBareSystem(t: Test, bare: BareRoot): Promise<void> {
       .map((line) => line.replace(/^(\S+ 4\d{4} \S+) \d+/, '$1'));
   const before = others();
 
-  const node = join(root, 'usr/bin/node');
+  const node = join(root, folderOf('node'), 'node');
   renameSync(node, `${node}.away`);
   const refused = bare.dpkg('--install', deb);
   t.not(refused.code, 0);

@@ -138,6 +138,9 @@ t.test('a failure is one line on stderr; more with --verbose', async (t) => {
   quiet.screen.fail(error);
   t.equal(quiet.err(), 'it is locked. Wait.\nRunning it again may help.\n');
   t.equal(quiet.out(), '');
+  const mended = screen();
+  mended.screen.fail(new DriverError('unreachable', 'unknown key', { mend: { commands: [{ command: 'mend it' }] } }));
+  t.equal(mended.err(), 'unknown key\n', 'nothing is to be hoped for before a command was run');
   const loud = screen({ verbose: true });
   loud.screen.fail(error);
   t.match(loud.err(), /below/);
