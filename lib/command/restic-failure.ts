@@ -109,11 +109,14 @@ export function explainResticFailure(
 /** Where in its source a Go program failed: `main.main`, and below it the file and line after a tab. */
 const TRACE = /^\t|^[\w.-]+(?:\/[\w.-]+)*\.[\w.()*-]+(?::\d+)?$/;
 
-/** The text of stderr, with restic's JSON messages (0.17 and later) turned into plain lines, without traces and erased lines. */
+/** What it says when it is stopped, which is no reason of anything. */
+const STOPPED = /^signal \w+ received, cleaning up$/;
+
+/** The text of stderr, with restic's JSON messages (0.17 and later) turned into plain lines, without traces and what erases a line. */
 function words(stderr: string): string {
-  return plainLines(stderr.replace(/\x1b\[2K[^\n]*/g, ''))
+  return plainLines(stderr.replaceAll('\x1b[2K', ''))
     .split('\n')
-    .filter((line) => !TRACE.test(line))
+    .filter((line) => !TRACE.test(line) && !STOPPED.test(line))
     .join('\n');
 }
 

@@ -41,7 +41,7 @@ export function folderLink(host: Host, folder: NeededFolder): Link {
 /** What the room somewhere is good for. `whatTakesIt` is the command that shows that there. */
 export function spaceCheck({ freeBytes, totalBytes }: Space, where: string, whatTakesIt: string): Check {
   const says = `${where} has ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}`;
-  const hint = `Remove old backups or files of others there, or enlarge it. What takes the room says, there: ${whatTakesIt}`;
+  const hint = `Remove old backups or files of others there, or enlarge it. What takes the room is shown there by: ${whatTakesIt}`;
   if (freeBytes < FULL_BELOW_BYTES) return { state: 'failure', says: `full: ${says}`, hint };
   return freeBytes < totalBytes * LOW_BELOW_SHARE ? { state: 'warning', says, hint } : fine(says);
 }

@@ -161,7 +161,7 @@ t.test('restic: each failure is known by its words in 0.14 and by its exit code 
     [1, 'Fatal: unable to save snapshot: Write: sftp: "Failure" (SSH_FX_FAILURE)', 'failed', /refused to write/],
     [
       1,
-      `\x1b[2Ksignal interrupt received, cleaning up\nsftp: "Failure"\n\x1b[2Kbye`,
+      `\x1b[2KFatal: sftp: "Failure"\n\x1b[2Ksignal interrupt received, cleaning up`,
       'failed',
       /write: sftp: "Failure" \(on/,
     ],

@@ -190,7 +190,7 @@ t.test('folders: room, and whether something can be written', async (t) => {
   });
   t.match(spaceCheck({ freeBytes: GiB, totalBytes: 100 * GiB }, '/x', 'du /x'), { state: 'warning' });
   const full = spaceCheck({ freeBytes: 0, totalBytes: GiB }, '/x', 'du /x');
-  t.match(full, { state: 'failure', says: /^full: /, hint: /says, there: du \/x$/ });
+  t.match(full, { state: 'failure', says: /^full: /, hint: /shown there by: du \/x$/ });
   const path = parseAbsolutePath('/a/datastores/100', 'a path');
   const look = (refusal: DriverError | undefined, there: string) => {
     const files = {

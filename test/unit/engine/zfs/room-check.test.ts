@@ -42,6 +42,6 @@ t.test('the quota of the datastore itself is raised in its template', async (t) 
 
 t.test('a pool that is full without any quota: what shows who takes the room', async (t) => {
   const check = await examine(900 * MIB, 2 * MIB, { 'tank/backups': 9000 * MIB });
-  t.match(check, { state: 'failure', hint: /there: zfs list -ro space tank$/ });
+  t.match(check, { state: 'failure', hint: /there by: zfs list -ro space tank$/ });
   t.equal(check.mend, undefined);
 });
