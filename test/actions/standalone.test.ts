@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -115,3 +115,15 @@ for (const driver of UNDER_TEST) {
     });
   });
 }
+
+t.test('a folder that was removed under its user stops nobody', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'one-backup-gone-'));
+  for (const script of ['restic/monitor', 'backupctl', 'restic_downloader.rb']) {
+    mkdirSync(folder, { recursive: true });
+    const line = `cd '${folder}' && rmdir '${folder}' && exec "$0" --help`;
+    const built = join(__dirname, '..', '..', 'remotes', 'datastore', script);
+    const { status, stdout, stderr } = spawnSync('sh', ['-c', line, built], { encoding: 'utf8' });
+    t.same([status, stderr], [0, ''], script);
+    t.match(stdout, /--help/, script);
+  }
+});

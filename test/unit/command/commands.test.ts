@@ -10,6 +10,7 @@ import {
   parseStatus,
   parseSummary,
   parseVersion,
+  summaryIn,
 } from '../../../lib/command/restic-output';
 import { throttle } from '../../../lib/command/throttle';
 import { parseAbsolutePath, parseHostName, parseUserName } from '../../../lib/opennebula/ids';
@@ -84,6 +85,7 @@ t.test('restic: what it prints is understood, old and new', async (t) => {
   t.equal(parseSummary(full).snapshot, '4f884064', 'the first 8 characters are the SOURCE');
   t.throws(() => parseSummary('{"message_type":"status"}'), failure('failed'), 'unknown is not success');
   t.throws(() => parseSummary(''), failure('failed'));
+  t.equal(summaryIn('{"message_type":"summary"}'), undefined, 'half a summary, in the middle of a run, throws nothing');
   t.strictSame(parseStatus('\u0000{"message_type":"status","percent_done":0.5,"total_bytes":10,"bytes_done":5}'), {
     done: 0.5,
     bytesDone: 5,
