@@ -33,7 +33,7 @@ export async function runAction(verb: Verb, driver: Driver): Promise<void> {
 }
 
 /** Whose folder has been removed under him has none, and Node and yargs fail as soon as they ask for it. */
-export function leaveRemovedFolder(): void {
+function leaveRemovedFolder(): void {
   try {
     process.cwd();
   } catch {

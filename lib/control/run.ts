@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortController } from '../abort';
-import { leaveRemovedFolder } from '../action/run';
 import type { Driver } from '../engine/engine';
 import { asDriverError, DriverError } from '../errors';
 import { frontEndFrom } from '../opennebula/front-end';
@@ -23,7 +22,6 @@ export async function runControl(subcommands: readonly Subcommand[], drivers: re
     { stdout: process.stdout, stderr: process.stderr },
     { verbose: words.includes('--verbose'), color: hasColour(words, env) },
   );
-  leaveRemovedFolder();
   process.removeAllListeners('warning'); // Node's own warnings are nothing that a user could mend
   process.on('uncaughtException', (error) => exitWith(asDriverError(error), screen));
   try {
